@@ -1,0 +1,1 @@
+"""Answering: conversations in, streamed words out."""

@@ -1,0 +1,1 @@
+"""The Hugging Face family: configuration, network, processors and chat template."""

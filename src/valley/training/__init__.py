@@ -1,0 +1,1 @@
+"""The two stages, on plain transformers.Trainer."""
