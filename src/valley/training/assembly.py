@@ -1,0 +1,30 @@
+"""The model and processor a recipe names: a Valley checkpoint, or a vision tower and an LLM put together."""
+
+from __future__ import annotations
+
+import torch
+
+from valley.model.composing_valley import compose
+from valley.model.modeling_valley import ValleyForConditionalGeneration
+from valley.model.processing_valley import ValleyProcessor
+from valley.training.config import COMPOSING_SETTINGS, ModelSettings
+
+
+def load_or_compose(settings: ModelSettings) -> tuple[ValleyForConditionalGeneration, ValleyProcessor]:
+    """Load a checkpoint, or compose a new model; in the dtype in which it is trained.
+
+    Raises:
+        OSError: a folder or hub id cannot be loaded (transformers' own error).
+        ConfigError: the parts do not fit together.
+    """
+    dtype = getattr(torch, settings.dtype)
+    if settings.checkpoint is not None:
+        model = ValleyForConditionalGeneration.from_pretrained(settings.checkpoint, dtype=dtype)
+        processor = ValleyProcessor.from_pretrained(settings.checkpoint)
+    else:
+        chosen = {name: getattr(settings, name) for name in COMPOSING_SETTINGS}
+        model, processor = compose(**{name: value for name, value in chosen.items() if value is not None})
+        model.to(dtype)
+    if settings.attn_implementation is not None:
+        model.set_attn_implementation(settings.attn_implementation)
+    return model, processor

@@ -1,0 +1,267 @@
+"""What a training run is told: one frozen, strict record, read from a YAML recipe and `a.b=v` overrides.
+
+Reading a recipe imports neither torch nor transformers. Paths are taken from the folder in which the command
+runs, as on any command line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from valley.errors import ConfigError
+
+Part: TypeAlias = Literal["vision_tower", "multi_modal_projector", "temporal_pooling", "language_model"]
+Stage: TypeAlias = Literal["align", "finetune"]
+
+STAGE_PARTS: dict[Stage, tuple[Part, ...]] = {
+    "align": ("multi_modal_projector", "temporal_pooling"),
+    "finetune": ("multi_modal_projector", "temporal_pooling", "language_model"),
+}
+# The rates of the 2023 recipe: a fresh projector takes 1e-3; what has been trained before takes 2e-5.
+STAGE_LEARNING_RATE: dict[Stage, float] = {"align": 1e-3, "finetune": 2e-5}
+
+# Settings of transformers.TrainingArguments that a recipe states elsewhere, and where.
+RESERVED_TRAINER_SETTINGS = {
+    "output_dir": "output_dir",
+    "seed": "seed",
+    "data_seed": "seed",
+    "learning_rate": "learning_rates",
+    "optim": "learning_rates",
+    "remove_unused_columns": "data",
+    "resume_from_checkpoint": "the resume argument",
+    "disable_tqdm": "the on_event argument",
+}
+ALIASES = {
+    "base": "model.checkpoint",
+    "out": "output_dir",
+    "max_steps": "trainer.max_steps",
+    "save_steps": "trainer.save_steps",
+}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class ModelSettings(_Strict):
+    """Which network is trained: a Valley checkpoint, or parts that are put together.
+
+    `checkpoint`, `vision_tower`, `language_model` and `tokenizer` are folders or hub ids.
+    """
+
+    checkpoint: str | None = None
+    vision_tower: str | None = None
+    language_model: str | None = None
+    tokenizer: str | None = None
+    temporal_pooling: str | None = None
+    temporal_pooling_config: dict[str, Any] | None = None
+    projector_type: str | None = None
+    vision_feature_layer: int | None = None
+    num_frames: PositiveInt | None = None
+    # eager is 1.3-1.6x faster than sdpa in bf16 on a CPU; sdpa or flash_attention_2 on a GPU.
+    attn_implementation: str | None = None
+    # The weights an optimizer moves want float32; bf16 arithmetic comes from trainer.bf16 (autocast).
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    save_dtype: Literal["float32", "float16", "bfloat16"] | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> ModelSettings:
+        composing = [name for name in COMPOSING_SETTINGS if getattr(self, name) is not None]
+        if self.checkpoint is not None and composing:
+            raise ValueError(f"checkpoint already decides {', '.join(composing)}; leave them out")
+        if self.checkpoint is None and (self.vision_tower is None or self.language_model is None):
+            raise ValueError("want either a checkpoint, or a vision_tower and a language_model")
+        return self
+
+
+COMPOSING_SETTINGS = (
+    "vision_tower",
+    "language_model",
+    "tokenizer",
+    "temporal_pooling",
+    "temporal_pooling_config",
+    "projector_type",
+    "vision_feature_layer",
+    "num_frames",
+)
+
+
+class SyntheticSettings(_Strict):
+    """Clips rendered on the fly: sample number i is the same in every run with the same seed."""
+
+    kind: Literal["captions", "instructions"]
+    num_samples: PositiveInt
+    seed: int = 0
+    languages: tuple[str, ...] = ("en", "zh", "es")
+    level: int | None = None
+    options: dict[str, Any] = Field(default_factory=dict)  # further arguments of valley.synthetic's stream
+
+
+class DataSource(_Strict):
+    """One source of conversations; `weight` is how often each of its samples occurs in one epoch."""
+
+    conversations: tuple[Path, ...] | None = None
+    synthetic: SyntheticSettings | None = None
+    weight: PositiveFloat = 1.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_path_is_a_list(cls, fields: Any) -> Any:  # noqa: ANN401
+        if isinstance(fields, dict) and isinstance(fields.get("conversations"), str | Path):
+            return {**fields, "conversations": [fields["conversations"]]}
+        return fields
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> DataSource:
+        if (self.conversations is None) == (self.synthetic is None):
+            raise ValueError("want exactly one of conversations and synthetic")
+        return self
+
+
+class MediaSettings(_Strict):
+    """Which frames a clip gives, and what becomes of clips that cannot be read.
+
+    `skip` and `quarantine` keep the step count: the sample stays as text with no word to learn. `quarantine`
+    also writes each bad medium to `quarantine.jsonl` in the run's folder.
+    """
+
+    num_frames: PositiveInt | None = None
+    fps: PositiveFloat | None = None
+    on_bad_media: Literal["raise", "skip", "quarantine"] = "raise"
+    # A few bad files are normal in a crawl; one in twenty says that the set itself is broken.
+    max_bad_fraction: float = Field(default=0.05, ge=0, le=1)
+
+
+class TrainConfig(_Strict):
+    """A whole run; see recipes/align.yaml for an example with comments."""
+
+    stage: Stage
+    model: ModelSettings
+    data: tuple[DataSource, ...] = Field(min_length=1)
+    output_dir: Path
+    seed: int = 0
+    train_parts: tuple[Part, ...] | None = None
+    learning_rates: dict[Part, PositiveFloat] = Field(default_factory=dict)
+    media: MediaSettings = MediaSettings()
+    max_length: PositiveInt | None = None
+    # Checkpoints serve to go on after an interruption; a finished run needs them no more.
+    keep_checkpoints: bool = False
+    trainer: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_source_is_a_list(cls, fields: Any) -> Any:  # noqa: ANN401
+        if isinstance(fields, dict) and isinstance(fields.get("data"), dict):
+            return {**fields, "data": [fields["data"]]}
+        return fields
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> TrainConfig:
+        for name in self.trainer.keys() & RESERVED_TRAINER_SETTINGS.keys():
+            raise ValueError(f"trainer.{name} is set by {RESERVED_TRAINER_SETTINGS[name]}")
+        for part in self.learning_rates.keys() - set(self.parts):
+            raise ValueError(f"learning_rates names {part}, which this run does not train; see train_parts")
+        return self
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts that move: those of the stage, or `train_parts` where it is given."""
+        return self.train_parts or STAGE_PARTS[self.stage]
+
+    @property
+    def part_learning_rates(self) -> dict[Part, float]:
+        """The learning rate of every part that moves."""
+        default = STAGE_LEARNING_RATE[self.stage]
+        return {part: self.learning_rates.get(part, default) for part in self.parts}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that reads 2e-5 as a number (YAML 1.1 wants 2.0e-5 and hands the rest on as text)."""
+
+
+_Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def read_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a recipe and apply overrides such as ``trainer.max_steps=10`` or ``data.0.weight=2``.
+
+    `base=`, `out=`, `max_steps=` and `save_steps=` are short for the settings that ALIASES names.
+
+    Raises:
+        ConfigError: the file is absent or no YAML, or a setting is unknown, missing or contradicts another.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"{path}: there is no such recipe")
+    fields = _parse(path.read_text(encoding="utf-8"), where=str(path))
+    if not isinstance(fields, dict):
+        raise ConfigError(f"{path}: want a recipe of named settings, got {type(fields).__name__}")
+    for override in overrides:
+        _override(fields, override)
+    return make_config(fields, where=str(path))
+
+
+def make_config(fields: dict[str, Any], *, where: str = "config") -> TrainConfig:
+    """Check settings given as a dict; raise ConfigError with every fault, each with its place."""
+    try:
+        return TrainConfig.model_validate(fields)
+    except ValidationError as error:
+        faults = [
+            ".".join(str(k) for k in fault["loc"]) + ": " + fault["msg"].removeprefix("Value error, ")
+            for fault in error.errors()
+        ]
+        raise ConfigError(f"{where}: " + "; ".join(f.removeprefix(": ") for f in faults)) from error
+
+
+def _parse(text: str, *, where: str) -> Any:  # noqa: ANN401
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader with one more number format
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where}: not YAML ({' '.join(str(error).split())})") from error
+
+
+def _override(fields: dict[str, Any], override: str) -> None:
+    name, equals, value = override.partition("=")
+    if not equals or not name:
+        raise ConfigError(f"want an override such as trainer.max_steps=10, got {override!r}")
+    *folders, last = ALIASES.get(name, name).split(".")
+    here: Any = fields
+    for key in folders:
+        here = _entry(here, key, override)
+    if isinstance(here, list):
+        here[_position(here, last, override)] = _parse(value, where=override)
+    elif isinstance(here, dict):
+        here[last] = _parse(value, where=override)
+    else:
+        raise ConfigError(f"{override}: {folders[-1]!r} holds a value, not named settings")
+
+
+def _entry(here: Any, key: str, override: str) -> Any:  # noqa: ANN401
+    if isinstance(here, list):
+        return here[_position(here, key, override)]
+    if isinstance(here, dict):
+        return here.setdefault(key, {})
+    raise ConfigError(f"{override}: nothing can be named {key!r} there")
+
+
+def _position(here: list[Any], key: str, override: str) -> int:
+    if not key.isdigit() or int(key) >= len(here):
+        raise ConfigError(f"{override}: want a position from 0 to {len(here) - 1}, got {key!r}")
+    return int(key)

@@ -1,0 +1,132 @@
+"""Fetch a conversation's media where the samples are made, and keep count of what cannot be read."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from valley.conversation import Conversation, Image, Video
+from valley.errors import MediaError, ValleyError
+from valley.training.config import MediaSettings
+from valley.video.decoding import read_frames, read_image
+from valley.video.frames import Frames
+from valley.video.sampling import FrameSampling
+
+Medium: TypeAlias = Frames | NDArray[np.uint8]
+
+# A fraction of fewer media than this says nothing about the set.
+MIN_MEDIA_FOR_FRACTION = 20
+
+
+class BadMediaError(ValleyError):
+    """So many media of a data set cannot be read that the run is stopped."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One conversation with its media, in the order in which the conversation names them.
+
+    A clip is `Frames`, a picture u8[H, W, 3]. `unreadable` says why the sample must not be learned from.
+    """
+
+    conversation: Conversation
+    media: tuple[Medium, ...] = ()
+    unreadable: str = ""
+
+
+def _new_counts() -> Any:  # noqa: ANN401
+    return multiprocessing.Array("q", 2)
+
+
+@dataclass
+class MediaTally:
+    """Count media over all loader processes of this rank; write the bad ones down; stop a hopeless run."""
+
+    settings: MediaSettings
+    quarantine_path: Path | None = None
+    counts: Any = field(default_factory=_new_counts)  # shared by the loader processes: read, unreadable
+
+    @property
+    def num_read(self) -> int:
+        """Media asked for so far, readable or not."""
+        return int(self.counts[0])
+
+    @property
+    def num_bad(self) -> int:
+        """Media that could not be read so far."""
+        return int(self.counts[1])
+
+    def good(self) -> None:
+        """Count one medium that could be read."""
+        with self.counts.get_lock():
+            self.counts[0] += 1
+
+    def bad(self, error: MediaError, *, sample_id: str) -> None:
+        """Count one medium that could not be read, and act as the settings say.
+
+        Raises:
+            MediaError: the medium's own error, with `on_bad_media: raise`.
+            BadMediaError: more than `max_bad_fraction` of all media so far are bad.
+        """
+        if self.settings.on_bad_media == "raise":
+            raise error
+        with self.counts.get_lock():
+            self.counts[0] += 1
+            self.counts[1] += 1
+            num_read, num_bad = int(self.counts[0]), int(self.counts[1])
+        if self.settings.on_bad_media == "quarantine" and self.quarantine_path is not None:
+            _append(self.quarantine_path, error, sample_id)
+        limit = self.settings.max_bad_fraction
+        if num_read >= MIN_MEDIA_FOR_FRACTION and num_bad > limit * num_read:
+            raise BadMediaError(
+                f"{num_bad} of {num_read} media cannot be read, more than max_bad_fraction={limit}; "
+                f"the last one: {error}"
+            )
+
+
+def _append(path: Path, error: MediaError, sample_id: str) -> None:
+    record = {"sample": sample_id, "path": error.source, "kind": type(error).__name__, "reason": error.reason}
+    line = json.dumps(record, ensure_ascii=False) + "\n"
+    # One write to a file opened for appending is not torn by other processes.
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(handle, line.encode())
+    finally:
+        os.close(handle)
+
+
+def load_media(
+    conversation: Conversation, *, settings: MediaSettings, default_num_frames: int, tally: MediaTally
+) -> Sample:
+    """Read every medium of a conversation.
+
+    Raises:
+        MediaError: a medium cannot be read and `on_bad_media` is "raise".
+        BadMediaError: too many could not be read.
+    """
+    media: list[Medium] = []
+    for part in conversation.media:
+        try:
+            media.append(_read(part, settings, default_num_frames))
+        except MediaError as error:
+            tally.bad(error, sample_id=conversation.id)
+            return Sample(conversation, unreadable=str(error))
+        tally.good()
+    return Sample(conversation, tuple(media))
+
+
+def _read(part: Image | Video, settings: MediaSettings, default_num_frames: int) -> Medium:
+    if isinstance(part, Image):
+        return read_image(part.source)
+    num_frames = settings.num_frames
+    if num_frames is None and settings.fps is None:
+        num_frames = default_num_frames
+    sampling = FrameSampling(num_frames=num_frames, fps=settings.fps, start_s=part.start_s, end_s=part.end_s)
+    return read_frames(part.source, sampling)
