@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from transformers import TrainingArguments
+
 from valley.training.config import read_config
 
 RECIPES = Path(__file__).parents[2] / "recipes"

@@ -1,6 +1,7 @@
 """Recipes: read strictly, overridden by name, refused with the setting's place."""
 
 import pytest
+
 from valley.errors import ConfigError
 from valley.training.config import make_config, read_config
 

@@ -156,6 +156,8 @@ class TrainConfig(_Strict):
     seed: int = 0
     train_parts: tuple[Part, ...] | None = None
     learning_rates: dict[Part, PositiveFloat] = Field(default_factory=dict)
+    # In the parts named here Muon moves the matrices of the layers, at this rate; AdamW moves the rest.
+    muon_learning_rates: dict[Part, PositiveFloat] = Field(default_factory=dict)
     media: MediaSettings = MediaSettings()
     max_length: PositiveInt | None = None
     # Checkpoints serve to go on after an interruption; a finished run needs them no more.
@@ -173,8 +175,9 @@ class TrainConfig(_Strict):
     def _fits_together(self) -> TrainConfig:
         for name in self.trainer.keys() & RESERVED_TRAINER_SETTINGS.keys():
             raise ValueError(f"trainer.{name} is set by {RESERVED_TRAINER_SETTINGS[name]}")
-        for part in self.learning_rates.keys() - set(self.parts):
-            raise ValueError(f"learning_rates names {part}, which this run does not train; see train_parts")
+        for name in ("learning_rates", "muon_learning_rates"):
+            for part in getattr(self, name).keys() - set(self.parts):
+                raise ValueError(f"{name} names {part}, which this run does not train; see train_parts")
         return self
 
     @property

@@ -7,6 +7,7 @@ goes on from its last whole checkpoint when it is started again.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import json
@@ -21,6 +22,7 @@ import torch
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
 from valley.errors import ConfigError
+from valley.model.configuration_valley import ValleyConfig
 from valley.model.modeling_valley import ValleyForConditionalGeneration
 from valley.model.processing_valley import ValleyProcessor
 from valley.training.assembly import load_or_compose
@@ -29,6 +31,7 @@ from valley.training.config import TrainConfig
 from valley.training.dataset import SampleError, TrainingDataset, make_source
 from valley.training.loss import assistant_loss
 from valley.training.media import MediaTally
+from valley.training.optimizer import PartwiseOptimizer
 from valley.training.progress import OnEvent, ProgressCallback, TrainingEvent, ignore_event, read_metrics
 from valley.training.record import (
     RECORD_NAME,
@@ -38,7 +41,7 @@ from valley.training.record import (
     versions,
     write_json,
 )
-from valley.training.stages import PartwiseAdamW, freeze_all_but
+from valley.training.stages import freeze_all_but
 
 logger = logging.getLogger(__name__)
 
@@ -74,11 +77,13 @@ def train(config: TrainConfig, on_event: OnEvent = ignore_event, *, restart: boo
     model, processor = load_or_compose(config.model)
     moving = freeze_all_but(model, config.parts)
     model.loss_function = assistant_loss
+    lasting_config = _switch_off_cache(model)
     tally = MediaTally(config.media, folder / QUARANTINE_NAME)
     dataset = _make_dataset(config, model, processor, tally)
     trainer = _make_trainer(config, model, processor, dataset, folder, on_event)
     seconds = _train_or_go_on(trainer, folder / CHECKPOINTS_NAME)
     record = _make_record(config, trainer, dataset, tally, folder) | {"trained": moving, "seconds": seconds}
+    model.config = lasting_config
     _finish(config, model, processor, folder, record)
     result = TrainingResult(
         config.output_dir,
@@ -163,10 +168,10 @@ def _make_trainer(
     arguments = _training_arguments(config, folder)
     optimizer_settings = {
         "learning_rates": config.part_learning_rates,
+        "muon_learning_rates": config.muon_learning_rates,
         "weight_decay": arguments.weight_decay,
         "betas": (arguments.adam_beta1, arguments.adam_beta2),
         "eps": arguments.adam_epsilon,
-        "fused": True,
     }
     trainer = Trainer(
         model=model,
@@ -174,7 +179,7 @@ def _make_trainer(
         train_dataset=dataset,
         data_collator=Collator(processor.tokenizer.pad_token_id),
         callbacks=[ProgressCallback(on_event, folder / METRICS_NAME)],
-        optimizer_cls_and_kwargs=(PartwiseAdamW, optimizer_settings),  # pyright: ignore[reportArgumentType]
+        optimizer_cls_and_kwargs=(PartwiseOptimizer, optimizer_settings),  # pyright: ignore[reportArgumentType]
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -206,6 +211,13 @@ def _training_arguments(config: TrainConfig, folder: Path) -> TrainingArguments:
         return TrainingArguments(**settings)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"trainer: {error}") from error
+
+
+def _switch_off_cache(model: ValleyForConditionalGeneration) -> ValleyConfig:
+    """Keep training from filling a KV cache; return the config as it is to be saved, without this."""
+    lasting_config = copy.deepcopy(model.config)
+    model.config.text_config.use_cache = False
+    return lasting_config
 
 
 def _train_or_go_on(trainer: Trainer, checkpoints: Path) -> float:
