@@ -1,0 +1,396 @@
+"""The network: vision tower, projector, temporal pooling and language model, in Hugging Face's manner.
+
+It knows tensors only: no files, no tokenizer, no prompt.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, GenerationMixin, PreTrainedModel
+from transformers import initialization as init
+from transformers.cache_utils import Cache
+from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, ModelOutput
+from transformers.utils.generic import can_return_tuple
+
+from .configuration_valley import ValleyConfig
+from .multi_modal_projector import ValleyMultiModalProjector
+from .placeholders import IMAGE, VIDEO, expand_media, match_placeholders, placeholder_types
+from .temporal_pooling import ImportancePooling, TransformerPooling, build_temporal_pooling
+from .tensor_types import Bool, Float, Int
+
+MEDIA_INPUTS = ("pixel_values", "pixel_values_videos", "video_frame_mask", "video_timestamps")
+
+
+@dataclass
+class ValleyModelOutputWithPast(BaseModelOutputWithPast):
+    """Hidden states of the language model, with the visual tokens that were put in (one tensor a medium)."""
+
+    image_hidden_states: list[Tensor] | None = None
+    video_hidden_states: list[Tensor] | None = None
+
+
+@dataclass
+class ValleyCausalLMOutputWithPast(ModelOutput):
+    """Loss and logits, with the visual tokens that were put in (one tensor a medium)."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    past_key_values: Cache | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    image_hidden_states: list[Tensor] | None = None
+    video_hidden_states: list[Tensor] | None = None
+
+
+class ValleyPreTrainedModel(PreTrainedModel):
+    """Weights, saving and what the parts support."""
+
+    config: ValleyConfig  # pyright: ignore[reportIncompatibleVariableOverride]
+    config_class = ValleyConfig
+    base_model_prefix = "model"
+    input_modalities = ("image", "video", "text")
+    supports_gradient_checkpointing = True
+    _skip_keys_device_placement: ClassVar[list[str]] = ["past_key_values"]
+    _supports_flash_attn = True
+    _supports_sdpa = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _can_compile_fullgraph = True
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Start the learned poolings as the mean, everything else as Hugging Face does."""
+        super()._init_weights(module)
+        if isinstance(module, ImportancePooling):
+            init.zeros_(module.pooling_layer.weight)
+            init.zeros_(module.pooling_layer.bias)
+        elif isinstance(module, TransformerPooling):
+            init.copy_(module.get_buffer("position_matrix"), module.fresh_positions())
+            for layer in module.encoder.layers:
+                init.zeros_(layer.get_parameter("norm2.weight"))
+                init.zeros_(layer.get_parameter("norm2.bias"))
+
+
+class ValleyModel(ValleyPreTrainedModel):
+    """Everything but the language model's head."""
+
+    def __init__(self, config: ValleyConfig) -> None:
+        super().__init__(config)
+        self.vision_tower = AutoModel.from_config(config.vision_config)
+        self.multi_modal_projector = ValleyMultiModalProjector(config)
+        self.temporal_pooling = build_temporal_pooling(
+            config.temporal_pooling,
+            config.temporal_pooling_config,
+            dim=config.text_config.hidden_size,
+            num_patches=config.num_patches,
+        )
+        self.language_model = AutoModel.from_config(config.text_config)
+        self._takes_position_ids = "position_ids" in inspect.signature(self.language_model.forward).parameters
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Give the language model's embedding table."""
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the language model's embedding table."""
+        self.language_model.set_input_embeddings(value)
+
+    def encode_frames(
+        self, pixel_values: Float[Tensor, "frame 3 height width"]
+    ) -> Float[Tensor, "frame token dim"]:
+        """Run tower and projector: for every frame its frame token, then its patch tokens.
+
+        Raises:
+            ValueError: the tower gives another number of tokens than the config says.
+        """
+        pixel_values = pixel_values.to(self.multi_modal_projector.linear_1.weight.dtype)
+        outputs = self.vision_tower(pixel_values, output_hidden_states=True, return_dict=True)
+        features = outputs.hidden_states[self.config.vision_feature_layer]
+        num_prefix, num_patches = self.config.num_prefix_tokens, self.config.num_patches
+        if features.ndim != 3 or features.shape[1] != num_prefix + num_patches:
+            raise ValueError(
+                f"want {num_prefix} prefix and {num_patches} patch tokens from the vision tower, "
+                f"got a tensor of shape {tuple(features.shape)}"
+            )
+        patches = features[:, num_prefix:]
+        frame_token = features[:, :1] if num_prefix else patches.mean(1, keepdim=True)
+        return self.multi_modal_projector(torch.cat([frame_token, patches], dim=1))
+
+    def pool_clip(
+        self, features: Float[Tensor, "frame token dim"], shown_at_s: Float[Tensor, " frame"]
+    ) -> Float[Tensor, "visual dim"]:
+        """Make one clip's visual tokens: the pooled patch tokens, then the frame tokens."""
+        pooled = self.temporal_pooling(features[:, 1:], shown_at_s)
+        return torch.cat([pooled.tokens, features[:, 0]])
+
+    @can_return_tuple
+    def get_image_features(
+        self,
+        pixel_values: Float[Tensor, "image 3 height width"],
+        **kwargs: Any,  # noqa: ANN401, ARG002
+    ) -> BaseModelOutputWithPooling:
+        """Encode pictures, each as a clip of one frame; `pooler_output` lists their visual tokens."""
+        features = self.encode_frames(pixel_values)
+        at_start = torch.zeros(1, device=features.device)
+        tokens = [self.pool_clip(picture[None], at_start) for picture in features]
+        return BaseModelOutputWithPooling(last_hidden_state=features, pooler_output=tokens)  # pyright: ignore[reportArgumentType]
+
+    @can_return_tuple
+    def get_video_features(
+        self,
+        pixel_values_videos: Float[Tensor, "video frame 3 height width"],
+        video_frame_mask: Bool[Tensor, "video frame"] | None = None,
+        video_timestamps: Float[Tensor, "video frame"] | None = None,
+        **kwargs: Any,  # noqa: ANN401, ARG002
+    ) -> BaseModelOutputWithPooling:
+        """Encode clips; `pooler_output` lists their visual tokens, as many as each clip's length asks for.
+
+        Args:
+            pixel_values_videos: frames; shorter clips are padded at the end.
+            video_frame_mask: True for real frames; all are real by default. Padding never enters the tower.
+            video_timestamps: seconds at which each frame is shown; one frame a second by default.
+            kwargs: ignored, as other models of the library take more.
+        """
+        num_videos, num_frames = pixel_values_videos.shape[:2]
+        device = pixel_values_videos.device
+        if video_frame_mask is None:
+            video_frame_mask = torch.ones(num_videos, num_frames, dtype=torch.bool, device=device)
+        if video_timestamps is None:
+            video_timestamps = torch.arange(num_frames, device=device).float().expand(num_videos, -1)
+        features = self.encode_frames(pixel_values_videos[video_frame_mask])
+        lengths = video_frame_mask.sum(1).tolist()
+        clips = features.split(lengths)
+        times = video_timestamps.to(device)[video_frame_mask].split(lengths)
+        tokens = [self.pool_clip(clip, shown_at_s) for clip, shown_at_s in zip(clips, times, strict=True)]
+        return BaseModelOutputWithPooling(last_hidden_state=features, pooler_output=tokens)  # pyright: ignore[reportArgumentType]
+
+    @can_return_tuple
+    def forward(  # noqa: PLR0913
+        self,
+        input_ids: Int[Tensor, "batch token"] | None = None,
+        pixel_values: Float[Tensor, "image 3 height width"] | None = None,
+        pixel_values_videos: Float[Tensor, "video frame 3 height width"] | None = None,
+        video_frame_mask: Bool[Tensor, "video frame"] | None = None,
+        video_timestamps: Float[Tensor, "video frame"] | None = None,
+        mm_token_type_ids: Int[Tensor, "batch token"] | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Int[Tensor, "batch token"] | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: Float[Tensor, "batch token dim"] | None = None,
+        use_cache: bool | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> ValleyModelOutputWithPast:
+        """Put the visual tokens at their placeholders and run the language model.
+
+        Args:
+            input_ids: prompt with placeholders.
+            pixel_values: pictures, in the order of their placeholders.
+            pixel_values_videos: clips, in the order of their placeholders, padded to one length.
+            video_frame_mask: True for real frames.
+            video_timestamps: seconds at which each frame is shown.
+            mm_token_type_ids: 0 word, 1 placeholder of a picture, 2 of a clip; needed when both are given.
+            attention_mask: 1 for tokens, 0 for padding, over the cached tokens too.
+            position_ids: positions; by default counted over the attention mask, so that padding shifts nothing.
+            past_key_values: cache of the tokens before.
+            inputs_embeds: embeddings instead of ids; the visual tokens may be inside already.
+            use_cache: whether to return a cache.
+            kwargs: handed to the language model.
+
+        Raises:
+            ValueError: placeholders and visual tokens differ in number, or not exactly one of ids and embeddings.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("want exactly one of input_ids and inputs_embeds")
+        images = videos = None
+        if pixel_values is not None:
+            images = self.get_image_features(pixel_values).pooler_output
+        if pixel_values_videos is not None:
+            videos = self.get_video_features(
+                pixel_values_videos, video_frame_mask=video_frame_mask, video_timestamps=video_timestamps
+            ).pooler_output
+        if inputs_embeds is None:
+            inputs_embeds = self.get_input_embeddings()(input_ids)
+        has_past = past_key_values is not None and past_key_values.get_seq_length() > 0
+        if images is not None or videos is not None or not has_past:
+            types = placeholder_types(
+                input_ids,
+                mm_token_type_ids,
+                placeholder_token_ids=self.config.placeholder_token_ids,
+                only=None
+                if images is not None and videos is not None
+                else (VIDEO if images is None else IMAGE),
+            )
+            inputs_embeds = match_placeholders(inputs_embeds, types, {IMAGE: images, VIDEO: videos})
+        outputs = self.language_model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            **self._positions(position_ids, attention_mask, inputs_embeds.shape[1]),
+            **kwargs,
+        )
+        return ValleyModelOutputWithPast(
+            last_hidden_state=outputs.last_hidden_state,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            image_hidden_states=images,
+            video_hidden_states=videos,
+        )
+
+    def _positions(
+        self, position_ids: Tensor | None, attention_mask: Tensor | None, num_tokens: int
+    ) -> dict[str, Tensor | None]:
+        if not self._takes_position_ids:
+            return {}
+        if position_ids is None and attention_mask is not None and attention_mask.ndim == 2:
+            counted = attention_mask.long().cumsum(-1) - 1
+            position_ids = counted.clamp(min=0)[:, -num_tokens:]
+        return {"position_ids": position_ids}
+
+
+class ValleyForConditionalGeneration(ValleyPreTrainedModel, GenerationMixin):
+    """Valley with its head: answers questions about pictures and clips."""
+
+    _tied_weights_keys: ClassVar[dict[str, str]] = {
+        "lm_head.weight": "model.language_model.embed_tokens.weight"
+    }
+
+    def __init__(self, config: ValleyConfig) -> None:
+        super().__init__(config)
+        self.model = ValleyModel(config)
+        self.lm_head = nn.Linear(
+            config.text_config.hidden_size, config.text_config.vocab_size, bias=config.lm_head_bias
+        )
+        self._tied_weights_keys = {"lm_head.weight": f"model.language_model.{self._embedding_name()}.weight"}
+        self.post_init()
+
+    def _embedding_name(self) -> str:
+        table = self.model.get_input_embeddings()
+        return next(name for name, part in self.model.language_model.named_modules() if part is table)
+
+    def get_output_embeddings(self) -> nn.Module:
+        """Give the language model's head."""
+        return self.lm_head
+
+    def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
+        """Replace the language model's head."""
+        self.lm_head = new_embeddings
+
+    def get_image_features(self, pixel_values: Tensor, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Encode pictures; see `ValleyModel.get_image_features`."""
+        return self.model.get_image_features(pixel_values, **kwargs)
+
+    def get_video_features(self, pixel_values_videos: Tensor, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Encode clips; see `ValleyModel.get_video_features`."""
+        return self.model.get_video_features(pixel_values_videos, **kwargs)
+
+    @can_return_tuple
+    def forward(  # noqa: PLR0913
+        self,
+        input_ids: Int[Tensor, "batch token"] | None = None,
+        pixel_values: Float[Tensor, "image 3 height width"] | None = None,
+        pixel_values_videos: Float[Tensor, "video frame 3 height width"] | None = None,
+        video_frame_mask: Bool[Tensor, "video frame"] | None = None,
+        video_timestamps: Float[Tensor, "video frame"] | None = None,
+        mm_token_type_ids: Int[Tensor, "batch token"] | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Int[Tensor, "batch token"] | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: Float[Tensor, "batch token dim"] | None = None,
+        labels: Int[Tensor, "batch token"] | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | Tensor = 0,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> ValleyCausalLMOutputWithPast:
+        """Give logits, and the loss where labels are given; other arguments as in `ValleyModel.forward`.
+
+        Args:
+            input_ids: prompt with placeholders.
+            pixel_values: pictures.
+            pixel_values_videos: clips.
+            video_frame_mask: True for real frames.
+            video_timestamps: seconds at which each frame is shown.
+            mm_token_type_ids: 0 word, 1 placeholder of a picture, 2 of a clip.
+            attention_mask: 1 for tokens, 0 for padding.
+            position_ids: positions.
+            past_key_values: cache of the tokens before.
+            inputs_embeds: embeddings instead of ids.
+            labels: ids to be predicted at each position (shifted inside), -100 where nothing is learned.
+            use_cache: whether to return a cache.
+            logits_to_keep: how many last positions get logits (0: all), or which.
+            kwargs: handed to the language model and to `loss_function` (`num_items_in_batch`).
+        """
+        outputs = self.model(
+            input_ids=input_ids,
+            pixel_values=pixel_values,
+            pixel_values_videos=pixel_values_videos,
+            video_frame_mask=video_frame_mask,
+            video_timestamps=video_timestamps,
+            mm_token_type_ids=mm_token_type_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            **kwargs,
+        )
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.lm_head(outputs.last_hidden_state[:, kept])
+        loss = None
+        if labels is not None:
+            vocab_size = self.lm_head.out_features
+            loss = self.loss_function(logits=logits, labels=labels, vocab_size=vocab_size, **kwargs)
+        return ValleyCausalLMOutputWithPast(
+            loss=loss,
+            logits=logits,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            image_hidden_states=outputs.image_hidden_states,
+            video_hidden_states=outputs.video_hidden_states,
+        )
+
+    def prepare_inputs_for_generation(
+        self,
+        *args: Any,  # noqa: ANN401
+        is_first_iteration: bool = False,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> dict[str, Any]:
+        """Show the media in the first step only; later steps find them in the cache."""
+        inputs = super().prepare_inputs_for_generation(*args, is_first_iteration=is_first_iteration, **kwargs)
+        if not is_first_iteration and kwargs.get("use_cache", True):
+            for name in (*MEDIA_INPUTS, "mm_token_type_ids"):
+                inputs.pop(name, None)
+        return inputs
+
+    def _expand_inputs_for_generation(
+        self,
+        expand_size: int = 1,
+        is_encoder_decoder: bool = False,  # noqa: FBT001, FBT002
+        input_ids: Tensor | None = None,
+        **model_kwargs: Any,  # noqa: ANN401
+    ) -> tuple[Tensor | None, dict[str, Any]]:
+        """Repeat each sample with its own media, for beams and several answers."""
+        media = {name: model_kwargs.pop(name) for name in MEDIA_INPUTS if model_kwargs.get(name) is not None}
+        if media and expand_size > 1:
+            media = expand_media(
+                media,
+                input_ids,
+                model_kwargs.get("mm_token_type_ids"),
+                start_token_id=self.config.im_start_token_id,
+                expand_size=expand_size,
+            )
+        input_ids, model_kwargs = super()._expand_inputs_for_generation(
+            expand_size, is_encoder_decoder, input_ids, **model_kwargs
+        )
+        return input_ids, {**model_kwargs, **media}
+
+
+__all__ = ["ValleyForConditionalGeneration", "ValleyModel", "ValleyPreTrainedModel"]

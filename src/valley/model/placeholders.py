@@ -1,0 +1,117 @@
+"""Placeholders in a prompt: which are whose, do their numbers fit the visual tokens, and what goes where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from .tensor_types import Float, Int
+
+WORD, IMAGE, VIDEO = 0, 1, 2
+_NAMES = {IMAGE: "image", VIDEO: "video"}
+
+
+def placeholder_types(
+    input_ids: Int[Tensor, "batch token"] | None,
+    mm_token_type_ids: Int[Tensor, "batch token"] | None,
+    *,
+    placeholder_token_ids: Sequence[int],
+    only: int | None,
+) -> Int[Tensor, "batch token"] | None:
+    """Say for each position whether it is a word, or stands for a picture's or a clip's token.
+
+    Args:
+        input_ids: the prompt.
+        mm_token_type_ids: what the processor said; it wins, so that generated ids are never placeholders.
+        placeholder_token_ids: the ids that stand for visual tokens.
+        only: the kind of all media where there is one kind; None where both are given.
+
+    Returns:
+        The types, or None for a prompt of embeddings about which nothing is known.
+
+    Raises:
+        ValueError: pictures and clips are both given, but not which placeholder belongs to which.
+    """
+    if mm_token_type_ids is not None or input_ids is None:
+        return mm_token_type_ids
+    if only is None:
+        raise ValueError(
+            "want mm_token_type_ids when a batch has both images and videos, got none; the processor returns them"
+        )
+    found = torch.isin(input_ids, torch.tensor(placeholder_token_ids, device=input_ids.device))
+    return found.long() * only
+
+
+def match_placeholders(
+    inputs_embeds: Float[Tensor, "batch token dim"],
+    types: Int[Tensor, "batch token"] | None,
+    features: Mapping[int, Sequence[Tensor] | None],
+) -> Float[Tensor, "batch token dim"]:
+    """Put the visual tokens of each kind at their placeholders.
+
+    Raises:
+        ValueError: the numbers differ; the message gives both.
+    """
+    if types is None:
+        if any(f is not None for f in features.values()):
+            raise ValueError("want input_ids or mm_token_type_ids that say where the media go, got neither")
+        return inputs_embeds
+    for kind, media in features.items():
+        where = types == kind
+        wanted, got = int(where.sum()), sum(len(tokens) for tokens in media or ())
+        if wanted != got:
+            raise ValueError(
+                f"the prompt has {wanted} {_NAMES[kind]} placeholders but {len(media or ())} {_NAMES[kind]}s "
+                f"give {got} visual tokens; let the processor write the prompt and the pixels together"
+            )
+        if media:
+            tokens = torch.cat(list(media)).to(inputs_embeds.device, inputs_embeds.dtype)
+            inputs_embeds = inputs_embeds.masked_scatter(where[..., None], tokens)
+    return inputs_embeds
+
+
+def expand_media(
+    media: Mapping[str, Tensor],
+    input_ids: Int[Tensor, "batch token"] | None,
+    mm_token_type_ids: Int[Tensor, "batch token"] | None,
+    *,
+    start_token_id: int | None,
+    expand_size: int,
+) -> dict[str, Tensor]:
+    """Repeat the media of each sample `expand_size` times, sample by sample, as `generate` repeats the ids.
+
+    Raises:
+        ValueError: several samples, and nothing says which medium belongs to which.
+    """
+    counts = _media_per_sample(input_ids, mm_token_type_ids, start_token_id)
+    expanded = {}
+    for name, tensor in media.items():
+        per_sample = None if counts is None else counts[IMAGE if name == "pixel_values" else VIDEO]
+        if per_sample is None or sum(per_sample) != len(tensor):
+            if input_ids is not None and len(input_ids) == 1:
+                per_sample = [len(tensor)]
+            else:
+                raise ValueError(f"{name}: cannot tell which of {len(tensor)} media belongs to which prompt")
+        samples = tensor.split(per_sample)
+        expanded[name] = torch.cat([sample for sample in samples for _ in range(expand_size)])
+    return expanded
+
+
+def _media_per_sample(
+    input_ids: Tensor | None, mm_token_type_ids: Tensor | None, start_token_id: int | None
+) -> dict[int, list[int]] | None:
+    if input_ids is None or start_token_id is None:
+        return None
+    starts = input_ids == start_token_id
+    if mm_token_type_ids is None:
+        every = starts.sum(1).tolist()
+        return {IMAGE: every, VIDEO: every}
+    counts: dict[int, list[int]] = {IMAGE: [], VIDEO: []}
+    for start, types in zip(starts, mm_token_type_ids, strict=True):
+        # The kind of a medium is the kind of the first placeholder behind its start marker.
+        kinds = [int(types[i:][types[i:] != WORD][0]) for i in start.nonzero().flatten().tolist()]
+        for kind, numbers in counts.items():
+            numbers.append(kinds.count(kind))
+    return counts

@@ -1,0 +1,396 @@
+"""ValleyProcessor: a conversation with pictures and clips becomes the model's tensors.
+
+The second of the two places where answering and training meet. Media are attached by type; a text that spells
+`<video>`, or any special token, is only text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL.Image import Image
+from transformers import BatchFeature
+from transformers.processing_utils import MultiModalData, ProcessorMixin
+from transformers.utils.chat_template_utils import render_jinja_template
+
+from .chat_parts import ChatMedia, as_messages, load_media, neutral, read_picture, texts_of
+from .errors_valley import PromptError, PromptTooLongError
+from .image_processing_valley import ValleyImageProcessor
+from .placeholders import IMAGE, VIDEO
+from .processor_options import TextOptions, sort_options
+from .prompt_encoding import (
+    EncodedPrompt,
+    Prompt,
+    Replacement,
+    choose_mark,
+    control_pattern,
+    encode,
+    pad,
+    padded_length,
+)
+from .temporal_pooling import frame_groups
+from .video_processing_valley import Clip, ValleyVideoProcessor
+
+# What each marker is called in the tokenizer; the names are the published model's.
+VISUAL_TOKENS = {
+    "im_start": "<im_start>",
+    "im_patch": "<im_patch>",
+    "im_end": "<im_end>",
+    "vi_start": "<vi_start>",
+    "vi_frame": "<vi_frame>",
+    "vi_end": "<vi_end>",
+}
+IMAGE_TOKEN, VIDEO_TOKEN = "<image>", "<video>"
+_SAVED = ("image_settings", "video_settings", "sampling", "pooling", "visual_tokens")
+
+
+class ValleyProcessor(ProcessorMixin):
+    """Tokenizer, picture and clip processing, and the chat template, in one.
+
+    Only the tokenizer is a Hugging Face part: `image_processor` and `video_processor` are plain classes that are
+    made from the settings, so that no torchvision is asked for.
+
+    Args:
+        tokenizer: a fast tokenizer that knows the visual tokens.
+        image_settings: `PixelSettings` for pictures.
+        video_settings: `PixelSettings` for frames; the pictures' by default.
+        sampling: which frames of a clip, such as ``{"num_frames": 8}``.
+        pooling: ``{"name": ..., "options": {...}, "num_patches": ...}`` as in the model's config.
+        visual_tokens: names of the markers; `VISUAL_TOKENS` by default.
+        chat_template: Jinja template, or several by name.
+    """
+
+    image_token = IMAGE_TOKEN
+    video_token = VIDEO_TOKEN
+
+    def __init__(
+        self,
+        tokenizer: Any = None,  # noqa: ANN401
+        image_settings: Mapping[str, Any] | None = None,
+        video_settings: Mapping[str, Any] | None = None,
+        sampling: Mapping[str, Any] | None = None,
+        pooling: Mapping[str, Any] | None = None,
+        visual_tokens: Mapping[str, str] | None = None,
+        chat_template: str | dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(tokenizer, chat_template=chat_template)
+        if image_settings is None or pooling is None:
+            raise PromptError("want image_settings and pooling, got none: make a processor with compose()")
+        self.image_settings = dict(image_settings)
+        self.video_settings = dict(video_settings or image_settings)
+        self.sampling = dict(sampling or {"num_frames": 8})
+        self.pooling = dict(pooling)
+        self.visual_tokens = {**VISUAL_TOKENS, **(visual_tokens or {})}
+        self.image_processor = ValleyImageProcessor(self.image_settings)
+        self.video_processor = ValleyVideoProcessor(self.video_settings, self.sampling)
+        ids = tokenizer.convert_tokens_to_ids(list(self.visual_tokens.values()))
+        if None in ids or tokenizer.unk_token_id in ids or not tokenizer.is_fast:
+            raise PromptError(
+                f"want a fast tokenizer that knows {', '.join(self.visual_tokens.values())}; compose() adds them"
+            )
+        self.visual_token_ids = dict(zip(self.visual_tokens, ids, strict=True))
+        self.image_token_id = self.video_token_id = self.visual_token_ids["im_patch"]
+
+    # Counting.
+
+    def num_visual_tokens(self, num_frames: int) -> int:
+        """Count the visual tokens of a clip (pooled patches and frames) before anything is read.
+
+        The prompt has four markers more for each medium, and with several chunks the words of their times.
+        """
+        groups = frame_groups(self.pooling["name"], self.pooling["options"], num_frames)
+        return len(groups) * self.pooling["num_patches"] + num_frames
+
+    def media_spans(self, input_ids: Sequence[int]) -> list[tuple[int, int]]:
+        """Find where each medium's tokens begin and end (exclusive) in a prompt, markers included."""
+        starts = [i for i, t in enumerate(input_ids) if t == self.visual_token_ids["im_start"]]
+        ends = [i + 1 for i, t in enumerate(input_ids) if t == self.visual_token_ids["vi_end"]]
+        return list(zip(starts, ends, strict=True))
+
+    def _get_num_multimodal_tokens(
+        self,
+        image_sizes: Sequence[Any] | None = None,
+        video_sizes: Sequence[Any] | None = None,
+        **_: object,
+    ) -> MultiModalData:
+        """Count for vLLM: sizes are (height, width) and (num_frames, height, width)."""
+        data: dict[str, Any] = {}
+        if image_sizes is not None:
+            data["num_image_tokens"] = [self.num_visual_tokens(1)] * len(image_sizes)
+            data["num_image_patches"] = [1] * len(image_sizes)
+        if video_sizes is not None:
+            data["num_video_tokens"] = [self.num_visual_tokens(size[0]) for size in video_sizes]
+        return MultiModalData(**data)
+
+    # Placeholders.
+
+    def expansion(self, shown_at_s: Sequence[float]) -> str:
+        """Write the placeholders of a clip whose frames are shown at these times.
+
+        Where the pooling keeps several stretches apart, each is preceded by its time in words.
+        """
+        token = self.visual_tokens
+        groups = frame_groups(self.pooling["name"], self.pooling["options"], len(shown_at_s))
+        patches = token["im_patch"] * self.pooling["num_patches"]
+        timed = self.pooling["name"] == "chunk" and len(groups) > 1
+        body = "".join((f"{shown_at_s[group.start]:.1f}s " if timed else "") + patches for group in groups)
+        frames = token["vi_frame"] * len(shown_at_s)
+        return f"{token['im_start']}{body}{token['im_end']}{token['vi_start']}{frames}{token['vi_end']}"
+
+    def replace_image_token(self, image_inputs: Any, image_idx: int, **_: object) -> str:  # noqa: ANN401, ARG002
+        """Write one picture's placeholders."""
+        return self.expansion([0.0])
+
+    def replace_video_token(self, video_inputs: Any, video_idx: int, **_: object) -> str:  # noqa: ANN401
+        """Write one clip's placeholders."""
+        times = np.asarray(video_inputs["video_timestamps"][video_idx])
+        return self.expansion(times[np.asarray(video_inputs["video_frame_mask"][video_idx])].tolist())
+
+    # Prompts.
+
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        images: Any = None,  # noqa: ANN401
+        text: str | Sequence[str] | None = None,
+        videos: Any = None,  # noqa: ANN401
+        video_metadata: Sequence[Any] | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> BatchFeature:
+        """Encode prompts that are written out already, with `<image>` and `<video>` where media go.
+
+        Whoever writes a prompt writes its control tokens; text from users belongs into `apply_chat_template`.
+
+        Args:
+            images: pictures of all prompts in order, flat or one list a prompt: Pillow, u8[H, W, 3] or files.
+            text: a prompt or several.
+            videos: clips of all prompts in order, flat or one list a prompt: `Frames`, u8[frame, H, W, 3], files.
+            video_metadata: for clips without times: `fps`, `frames_indices` or `timestamps_s` of each.
+            kwargs: `padding`, `padding_side`, `truncation`, `max_length`, `pad_to_multiple_of`,
+                `return_tensors`, `add_special_tokens`, and `FrameSampling`'s options.
+
+        Raises:
+            PromptError: placeholders and media differ in number, or an option is unknown.
+            PromptTooLongError: truncation would have to cut through a medium.
+        """
+        options, sampling = sort_options(kwargs)
+        given = _flat(videos, _is_clip)
+        metadata = list(video_metadata) if video_metadata is not None else [None] * len(given)
+        clips = [self.video_processor.fetch(v, sampling, m) for v, m in zip(given, metadata, strict=True)]
+        media = ChatMedia([read_picture(i) for i in _flat(images, lambda _: False)], clips)
+        prompts = None
+        if text is not None:
+            prompts = [Prompt(t) for t in ([text] if isinstance(text, str) else text)]
+        return self._inputs(prompts, media, options)
+
+    def apply_chat_template(  # noqa: PLR0913
+        self,
+        conversation: Any,  # noqa: ANN401
+        chat_template: str | None = None,
+        tools: list[dict] | None = None,
+        documents: list[dict[str, str]] | None = None,
+        add_generation_prompt: bool = False,  # noqa: FBT001, FBT002
+        continue_final_message: bool | str = False,  # noqa: FBT001, FBT002
+        return_assistant_tokens_mask: bool = False,  # noqa: FBT001, FBT002
+        tokenize: bool = False,  # noqa: FBT001, FBT002
+        return_tensors: str | None = "pt",
+        return_dict: bool = False,  # noqa: FBT001, FBT002
+        processor_kwargs: Mapping[str, Any] | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Render conversations and, with `tokenize`, encode them with their media.
+
+        Special tokens in what people wrote are only text, always.
+
+        Args:
+            conversation: messages with typed parts, or several such lists, or a `Conversation`.
+            chat_template: a template or the name of one; the processor's own by default.
+            tools: handed to the template.
+            documents: handed to the template.
+            add_generation_prompt: open the assistant's turn at the end.
+            continue_final_message: leave the last turn open.
+            return_assistant_tokens_mask: also `assistant_masks`, 1 where the assistant speaks.
+            tokenize: give tensors instead of the prompt's text.
+            return_tensors: "pt", "np" or None.
+            return_dict: give all inputs instead of `input_ids` alone.
+            processor_kwargs: options as of `__call__`, such as ``{"num_frames": 8}`` or ``{"fps": 1}``.
+            kwargs: variables of the template.
+
+        Raises:
+            MediaError: a medium cannot be read.
+            PromptError: a message or option does not fit.
+            PromptTooLongError: truncation would have to cut through a medium.
+        """
+        kwargs.pop("sanitize_control_tokens", None)  # done always
+        kwargs.pop("load_audio_from_video", None)
+        options, sampling = sort_options({"return_tensors": return_tensors, **(processor_kwargs or {})})
+        options.return_assistant_tokens_mask = return_assistant_tokens_mask
+        batched = isinstance(conversation, (list, tuple)) and bool(conversation)
+        batched = batched and not isinstance(conversation[0], Mapping)
+        chats = [as_messages(c) for c in (conversation if batched else [conversation])]
+        media = ChatMedia()
+        if tokenize:
+            if sampling.keys() & {"num_frames", "fps"}:
+                sampling.setdefault("do_sample_frames", True)
+            for chat in chats:
+                load_media(chat, media, lambda v, own: self.video_processor.fetch(v, {**sampling, **own}))
+        mark = choose_mark(text for chat in chats for text in texts_of(chat))
+        rendered, spans = render_jinja_template(
+            conversations=[neutral(chat, self._control_pattern(), mark) for chat in chats]
+            if tokenize
+            else chats,
+            tools=tools,
+            documents=documents,
+            chat_template=self._resolve_chat_template(chat_template),
+            return_assistant_tokens_mask=return_assistant_tokens_mask,
+            continue_final_message=continue_final_message,
+            add_generation_prompt=add_generation_prompt,
+            **{**self.tokenizer.special_tokens_map, **kwargs},
+        )
+        if not tokenize:
+            return rendered if batched else rendered[0]
+        spans = spans if return_assistant_tokens_mask else [()] * len(rendered)
+        prompts = [Prompt(text, mark, tuple(said)) for text, said in zip(rendered, spans, strict=True)]
+        options.add_special_tokens = False  # the template writes them
+        inputs = self._inputs(prompts, media, options)
+        return inputs if return_dict else inputs["input_ids"]
+
+    def _control_pattern(self) -> Any:  # noqa: ANN401
+        added = self.tokenizer.added_tokens_decoder.values()
+        special = [t.content for t in added if t.special] + list(self.tokenizer.all_special_tokens)
+        return control_pattern([*special, *self.visual_tokens.values(), self.image_token, self.video_token])
+
+    # Tensors.
+
+    def _inputs(self, prompts: list[Prompt] | None, media: ChatMedia, options: TextOptions) -> BatchFeature:
+        data: dict[str, Any] = {}
+        if media.images:
+            data["pixel_values"] = self.image_processor.pixels(media.images)
+        if media.videos:
+            data |= self.video_processor.batch(media.videos)
+        if prompts is not None:
+            samples = [self._encode(*pair, options) for pair in self._expanded(prompts, media)]
+            rows = self._rows(samples, options)
+            if not options.return_assistant_tokens_mask:
+                del rows["assistant_masks"]
+            data |= rows
+        inputs = BatchFeature(data, tensor_type=options.return_tensors)
+        if options.return_metadata:
+            inputs["video_metadata"] = [_metadata(clip) for clip in media.videos]
+        return inputs
+
+    def _expanded(self, prompts: list[Prompt], media: ChatMedia) -> list[tuple[Prompt, list[Replacement]]]:
+        for name, token, given in (
+            ("image", self.image_token, media.images),
+            ("video", self.video_token, media.videos),
+        ):
+            wanted = sum(p.text.count(token) for p in prompts)
+            if wanted != len(given):
+                raise PromptError(f"the prompt has {wanted} {token} but {len(given)} {name}s are given")
+        images = [self.expansion([0.0])] * len(media.images)
+        videos = [self.expansion(clip.shown_at_s.tolist()) for clip in media.videos]
+        texts, replaced = self.get_text_with_replacements([p.text for p in prompts], images, videos)
+        kinds = {"image": IMAGE, "video": VIDEO}
+        expanded = []
+        for prompt, text, found in zip(prompts, texts, replaced, strict=True):
+            replacements = [Replacement(f["span"][1], *f["new_span"], kinds[f["type"]]) for f in found]
+            expanded.append((Prompt(text, prompt.mark, prompt.assistant_spans), replacements))
+        return expanded
+
+    def _encode(self, prompt: Prompt, replacements: list[Replacement], options: TextOptions) -> EncodedPrompt:
+        bos = self.tokenizer.bos_token
+        ids = self.visual_token_ids
+        encoded = encode(
+            self.tokenizer,
+            prompt,
+            replacements,
+            placeholder_ids=(ids["im_patch"], ids["vi_frame"]),
+            add_special_tokens=options.add_special_tokens and not (bos and prompt.text.startswith(bos)),
+        )
+        if not options.truncation:
+            return encoded
+        return encoded.truncated(options.length_limit(self.tokenizer), side=self.tokenizer.truncation_side)
+
+    def _rows(self, samples: list[EncodedPrompt], options: TextOptions) -> dict[str, Any]:
+        lengths = [len(s.input_ids) for s in samples]
+        if not options.padding:
+            if options.return_tensors is not None and len(set(lengths)) > 1:
+                raise PromptError(f"prompts of {sorted(set(lengths))} tokens make no tensor without padding")
+            rows = [pad([s], pad_token_id=0, side="right", length=len(s.input_ids)) for s in samples]
+            return {name: [row[name][0] for row in rows] for name in rows[0]}
+        at_least = options.length_limit(self.tokenizer) if options.padding == "max_length" else 0
+        return pad(
+            samples,
+            pad_token_id=self.tokenizer.pad_token_id,
+            side=options.padding_side or self.tokenizer.padding_side,
+            length=padded_length(lengths, at_least=at_least, multiple_of=options.pad_to_multiple_of),
+        )
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """Name what the model takes from here."""
+        text = ["input_ids", "attention_mask", "mm_token_type_ids"]
+        return text + self.image_processor.model_input_names + self.video_processor.model_input_names
+
+    # Saving.
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write settings, with sections where other tools look for the processors."""
+        sections = {
+            "image_processor": self.image_processor.to_dict(),
+            "video_processor": self.video_processor.to_dict(),
+        }
+        plain = {name: self.__dict__[name] for name in _SAVED}
+        return {**plain, **sections, "processor_class": type(self).__name__}
+
+    @classmethod
+    def from_args_and_dict(cls, args: Sequence[Any], processor_dict: dict[str, Any], **kwargs: Any) -> Any:  # noqa: ANN401
+        """Make a processor from a tokenizer and saved settings.
+
+        Raises:
+            PromptError: the folder holds no settings of a Valley processor.
+        """
+        names = (*_SAVED, "chat_template")
+        settings = {name: value for name, value in {**processor_dict, **kwargs}.items() if name in names}
+        processor = cls(*args, **settings)
+        return (processor, {}) if kwargs.get("return_unused_kwargs") else processor
+
+    def save_pretrained(
+        self,
+        save_directory: str | Path,
+        push_to_hub: bool = False,  # noqa: FBT001, FBT002
+        **kwargs: Any,  # noqa: ANN401
+    ) -> list[str]:
+        """Save tokenizer, settings and template; and the file in which vLLM looks for the clip processor."""
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        extra = folder / "video_preprocessor_config.json"
+        extra.write_text(json.dumps(self.video_processor.to_dict(), indent=2, sort_keys=True) + "\n", "utf-8")
+        return super().save_pretrained(str(folder), push_to_hub=push_to_hub, **kwargs)
+
+
+def _metadata(clip: Clip) -> dict[str, Any]:
+    return {"source": clip.source, "timestamps_s": clip.shown_at_s.tolist()}
+
+
+def _flat(media: Any, is_one: Callable[[Any], bool]) -> list[Any]:  # noqa: ANN401
+    """Take one medium, several, or a list for each prompt."""
+    if media is None:
+        return []
+    if is_one(media) or not isinstance(media, (list, tuple)):
+        return [media]
+    return [medium for group in media for medium in _flat(group, is_one)]
+
+
+def _is_clip(media: Any) -> bool:  # noqa: ANN401
+    """Tell one clip from several: pictures in a list are its frames, frames and metadata are a pair."""
+    if isinstance(media, tuple) and len(media) == 2 and isinstance(media[1], Mapping):
+        return True
+    first = media[0] if isinstance(media, (list, tuple)) and media else None
+    return isinstance(first, Image) or (isinstance(first, np.ndarray) and first.ndim == 3)
+
+
+__all__ = ["IMAGE_TOKEN", "VIDEO_TOKEN", "VISUAL_TOKENS", "PromptTooLongError", "ValleyProcessor"]
