@@ -1,0 +1,56 @@
+"""The commands, by name. Importing this imports no command's machinery, so that `valley --help` is quick."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from valley.cli import chat, demo, doctor, evaluate, plan, probe, synth, train
+
+app = typer.Typer(
+    name="valley",
+    help="Ask questions about videos, and train the model that answers them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain text: quicker, and the same in a pipe, a log and the documentation
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        from valley import __version__
+
+        print(f"valley {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _everywhere(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; works behind any command.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """Take the options that hold for every command; `main` has acted on --debug already."""
+    del debug, version
+
+
+@app.command("version")
+def version() -> None:
+    """Say the version."""
+    _print_version(True)
+
+
+app.command("chat")(chat.chat)
+app.command("plan")(plan.plan)
+app.command("probe")(probe.probe)
+app.add_typer(synth.app, name="synth")
+app.command("train")(train.train)
+app.command("eval")(evaluate.evaluate)
+app.command("doctor")(doctor.doctor)
+app.command("demo")(demo.demo)

@@ -1,0 +1,85 @@
+"""`valley chat`: ask about videos, one question or a conversation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from valley.cli import media as cli_media
+from valley.cli import text
+from valley.cli.options import AsJson, End, Fps, Isolated, Media, Model, NumFrames, Start, Subtitles
+
+if TYPE_CHECKING:
+    from valley.inference.options import Options
+    from valley.inference.valley import ChatSession
+
+
+def chat(
+    media: Media = None,
+    question: Annotated[
+        str | None, typer.Option("--question", "-q", help="Ask this and exit; without it, converse.")
+    ] = None,
+    model: Model = "valley-mini",
+    num_frames: NumFrames = None,
+    fps: Fps = None,
+    start: Start = None,
+    end: End = None,
+    subtitles: Subtitles = "off",
+    system: Annotated[str | None, typer.Option("--system", help="Put this before the conversation.")] = None,
+    language: Annotated[
+        str | None, typer.Option("--language", help="Ask for answers in this language: en, zh, es ...")
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option("--temperature", min=0.0, help="0: always the likeliest word, repeatable.")
+    ] = 0.0,
+    max_new_tokens: Annotated[
+        int, typer.Option("--max-new-tokens", min=1, help="The longest answer, in tokens.")
+    ] = 256,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Repeat the same random choices (above temperature 0).")
+    ] = None,
+    isolated: Isolated = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask about videos and pictures; the answer is written word by word.
+
+    Without --question this converses: one line a question, /help for the commands.
+    """
+    options: Options = {
+        "num_frames": num_frames,
+        "fps": fps,
+        "system": system,
+        "language": language,
+        "temperature": temperature,
+        "max_new_tokens": max_new_tokens,
+        "seed": seed,
+        "isolated": isolated,
+    }
+    parts = cli_media.parts(media or [], start_s=start, end_s=end, subtitles=subtitles)
+
+    from valley.inference.valley import Valley
+
+    session = Valley.from_pretrained(model).chat(*parts, **options)
+    if question is not None:
+        answer(session, question, as_json=as_json)
+        return
+
+    from valley.cli.conversing import converse
+
+    converse(session, as_json=as_json)
+
+
+def answer(session: ChatSession, question: str, *, as_json: bool = False) -> None:
+    """Ask one question and print its answer, streamed, or as one JSON object."""
+    words = session.ask(question)
+    try:
+        for piece in words:
+            if not as_json:
+                print(piece, end="", flush=True)
+    finally:
+        words.close()
+    if not as_json:
+        print(flush=True)
+    elif session.last is not None:
+        text.print_json(session.last.to_dict())

@@ -1,0 +1,39 @@
+"""Options that several commands share: one spelling, one help text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+Media: TypeAlias = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Videos, pictures, or folders of frames, in the order the model meets them."),
+]
+Model: TypeAlias = Annotated[
+    str, typer.Option("--model", "-m", help="An embedded name, a folder, or a Hugging Face hub id.")
+]
+Fps: TypeAlias = Annotated[
+    float | None, typer.Option("--fps", help="Frames taken per second; --num-frames then caps them.")
+]
+NumFrames: TypeAlias = Annotated[
+    int | None, typer.Option("--num-frames", min=1, help="Frames taken from each video, first to last.")
+]
+Start: TypeAlias = Annotated[
+    float | None, typer.Option("--start", help="Only from this second on (0 is the first frame).")
+]
+End: TypeAlias = Annotated[float | None, typer.Option("--end", help="Only up to this second.")]
+Subtitles: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--subtitles", help="Give the model the timed text: off, auto (beside or in the file), or a file."
+    ),
+]
+Isolated: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--isolated", help="Decode in a process of its own, with limits: for files you do not trust."
+    ),
+]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]

@@ -1,0 +1,78 @@
+"""`valley synth`: clips with known content, rendered here."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from valley.cli import text
+
+
+class _DefaultToDataset(TyperGroup):
+    """`valley synth OUT` means `valley synth dataset OUT`; the other subcommands keep their names."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["dataset", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_DefaultToDataset,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Render clips with known content. `valley synth OUT` is short for `valley synth dataset OUT`.",
+)
+
+
+@app.command("dataset")
+def dataset(
+    out: Annotated[Path, typer.Argument(help="A folder to write clips, truth and questions to.")],
+    num_clips: Annotated[int, typer.Option("--num-clips", min=1, help="How many clips.")] = 100,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same files.")] = 0,
+) -> None:
+    """Write clips with ground truth, captions and questions in several languages."""
+    from valley.synthetic.dataset import write_dataset
+
+    write_dataset(out, num_clips, seed)
+    print(f"{num_clips} clips in {out}")
+
+
+@app.command("render")
+def render(
+    scene: Annotated[Path, typer.Argument(help="A scene document (JSON).")],
+    out: Annotated[Path, typer.Argument(help="The video to write, such as out.mp4.")],
+) -> None:
+    """Render one scene document as a video."""
+    from valley.synthetic.render import render_video
+    from valley.synthetic.scene import read_scene
+
+    document = read_scene(scene)
+    render_video(document, out)
+    print(f"{out}: {document.num_frames} frames, {text.clock(document.duration_s)}")
+
+
+@app.command("show")
+def show(
+    scene: Annotated[Path, typer.Argument(help="A scene document (JSON).")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The picture to write.")] = Path("sheet.png"),
+    num_frames: Annotated[int, typer.Option("--num-frames", min=1, help="How many moments to draw.")] = 8,
+) -> None:
+    """Draw moments of a scene side by side, and say what is true of it."""
+    import numpy as np
+
+    from valley.cli.contact_sheet import write_contact_sheet
+    from valley.synthetic.render import render_frames
+    from valley.synthetic.scene import read_scene
+    from valley.synthetic.truth import truth_of
+
+    document = read_scene(scene)
+    times_s = np.linspace(0, document.duration_s * (1 - 1 / max(document.num_frames, 1)), num_frames)
+    frames = render_frames(document, [float(t) for t in times_s])
+    write_contact_sheet(output, [(str(scene), frames)])
+    text.print_json(truth_of(document).to_record())
+    print(f"drawn: {output}", file=sys.stderr)

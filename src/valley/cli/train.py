@@ -1,0 +1,92 @@
+"""`valley train`: one recipe, one stage."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from valley.cli import text
+from valley.cli.options import AsJson
+from valley.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from valley.training.progress import TrainingEvent
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, such as recipes/align.yaml.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME=VALUE]...", help="Settings, such as trainer.max_steps=10."),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume/--restart",
+            help="Go on after an interruption (the default), or throw away what is there.",
+        ),
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Train one stage as a recipe says; an interrupted run goes on when it is started again."""
+    from valley.training.config import read_config
+
+    config = read_config(recipe, overrides or [])
+    _need_accelerate()
+    from valley.training.run import train as run
+
+    watch = _JsonLines() if as_json else _ProgressLine(sys.stderr.isatty())
+    result = run(config, watch.on_event, restart=not resume)
+    if not as_json:
+        print(
+            f"{result.output_dir}: {result.num_steps} steps in {text.clock(result.seconds)}, "
+            f"loss {_loss(result.first_loss)} -> {_loss(result.last_loss)}"
+            + (f", {result.num_bad_media} media could not be read" if result.num_bad_media else "")
+        )
+
+
+def _need_accelerate() -> None:
+    """Say the pip line before anything is read; the trainer would say it later and longer."""
+    import importlib.util
+
+    if importlib.util.find_spec("accelerate") is None:
+        raise MissingExtraError(wanted_by="training", package="accelerate", extra="train")
+
+
+def _loss(loss: float | None) -> str:
+    return "unknown" if loss is None else f"{loss:.4f}"
+
+
+class _JsonLines:
+    """Every event but the single steps as one JSON line."""
+
+    def on_event(self, event: TrainingEvent) -> None:
+        from valley.training.progress import event_record
+
+        if event.kind != "step":
+            text.print_json(event_record(event), indent=None)
+
+
+class _ProgressLine:
+    """One line that is written over on a terminal; in a log, one line for each fresh loss."""
+
+    def __init__(self, on_terminal: bool) -> None:
+        self._on_terminal = on_terminal
+
+    def on_event(self, event: TrainingEvent) -> None:
+        if event.kind == "step" and not self._on_terminal:
+            return
+        line = event.message or self._progress(event)
+        if self._on_terminal:
+            end = "" if event.kind in ("step", "logged") else "\n"
+            print(f"\r\x1b[K{line}", end=end, file=sys.stderr, flush=True)
+        else:
+            print(f"{event.kind}: {line}", file=sys.stderr, flush=True)
+
+    def _progress(self, event: TrainingEvent) -> str:
+        left = "" if event.remaining_s is None else f"  {text.clock(event.remaining_s)} left"
+        loss = "" if event.loss is None else f"  loss {event.loss:.4f}"
+        return f"step {event.step}/{event.max_steps}{loss}{left}"

@@ -1,0 +1,100 @@
+"""Load a Valley checkpoint, and refuse in one sentence what is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig
+
+from valley.errors import ConfigError
+from valley.inference.resolving import ModelPlace, resolve
+from valley.model.configuration_valley import ValleyConfig
+from valley.model.modeling_valley import ValleyForConditionalGeneration
+from valley.model.processing_valley import ValleyProcessor
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checkpoint in memory."""
+
+    name: str
+    model: ValleyForConditionalGeneration
+    processor: ValleyProcessor
+
+
+def load(
+    name_or_path: str, *, dtype: str | torch.dtype | None = None, device: str | torch.device | None = None
+) -> Loaded:
+    """Load model and processor.
+
+    Raises:
+        ConfigError: there is no such model, it is of another kind, or weights are missing.
+    """
+    place = resolve(name_or_path)
+    target = _device(device)
+    try:
+        read_config(place)
+        model, info = ValleyForConditionalGeneration.from_pretrained(
+            place.location, dtype=_dtype(dtype, target), output_loading_info=True
+        )
+        processor = read_processor(place)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ConfigError(f"{name_or_path}: {_first_sentence(error)}") from error
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise ConfigError(
+            f"{name_or_path}: the checkpoint lacks {len(missing)} weights, such as {missing[0]}; was it saved whole?"
+        )
+    return Loaded(place.name, model.to(target), processor)
+
+
+def read_config(place: ModelPlace) -> ValleyConfig:
+    """Read a checkpoint's config.
+
+    Raises:
+        ConfigError: it describes another kind of model.
+    """
+    config: Any = AutoConfig.from_pretrained(place.location)
+    if not isinstance(config, ValleyConfig):
+        raise ConfigError(
+            f"{place.location}: want a Valley checkpoint, got a model of type {config.model_type!r}"
+        )
+    return config
+
+
+def read_processor(place: ModelPlace) -> ValleyProcessor:
+    """Read a checkpoint's processor."""
+    return ValleyProcessor.from_pretrained(place.location)
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    if device is not None:
+        try:
+            return torch.device(device)
+        except RuntimeError as error:
+            raise ConfigError(f"device {str(device)!r}: want cpu, cuda, cuda:0 or mps") from error
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return accelerator or torch.device("cpu")
+
+
+def _dtype(dtype: str | torch.dtype | None, device: torch.device) -> str | torch.dtype:
+    """Take the stored type on an accelerator; a CPU computes half precision slowly, so float32 there."""
+    if isinstance(dtype, str) and dtype != "auto":
+        if dtype not in DTYPES:
+            raise ConfigError(f"dtype {dtype!r}: want one of {', '.join(DTYPES)}")
+        return DTYPES[dtype]
+    if dtype is None:
+        return torch.float32 if device.type == "cpu" else "auto"
+    return dtype
+
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def _first_sentence(error: Exception) -> str:
+    """Keep what a library says first; its advice on tokens and caches is long."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,147 @@
+"""The media of conversations as frames: each is decoded once, however often it is asked about."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from valley.conversation import Image, Video
+from valley.inference.backend import MediaUse
+from valley.video.decoding import read_frames, read_image
+from valley.video.frames import Frames
+from valley.video.sampling import FrameSampling
+from valley.video.subtitles import as_prompt, read_subtitles
+
+# Eight frames of 4K are 200 MB; a conversation about several such clips still decodes each once.
+DEFAULT_CACHE_BYTES = 2**30
+
+
+@dataclass(frozen=True, eq=False)
+class SeenMedium:
+    """What the model is shown of one medium.
+
+    Attributes:
+        key: equal for the same frames of the same unchanged file, different for everything else.
+        frames: pixels and times; an image is one frame at 0 s.
+        use: what answers report about it.
+        subtitles: the timed text within the window, or an empty string.
+    """
+
+    key: Hashable
+    frames: Frames
+    use: MediaUse
+    subtitles: str = ""
+
+
+class MediaReader:
+    """Reads images and videos, and keeps the newest ones as long as they fit into `cache_bytes`."""
+
+    def __init__(self, default_sampling: FrameSampling, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+        """Set the frames to take when nobody asks otherwise."""
+        self.default_sampling = default_sampling
+        self._cache_bytes = cache_bytes
+        self._seen: OrderedDict[Hashable, SeenMedium] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(
+        self,
+        medium: Image | Video,
+        *,
+        sampling: FrameSampling | None = None,
+        isolated: bool = False,
+        on_damage: Literal["raise", "warn"] = "raise",
+    ) -> SeenMedium:
+        """Give the frames of a medium, decoding it only if it, or the wish, is new.
+
+        Raises:
+            MediaError: it cannot be read.
+            SamplingError: the wish contradicts itself or the clip.
+        """
+        wish = self.wish(medium, sampling)
+        key = (type(medium).__name__, _stamp(medium.source), wish, on_damage, _subtitle_stamp(medium))
+        with self._lock:
+            if key in self._seen:
+                self._seen.move_to_end(key)
+                return self._seen[key]
+        if isinstance(medium, Image):
+            seen = _read_image(key, medium, isolated=isolated)
+        else:
+            seen = _read_video(
+                key, medium, read_frames(medium.source, wish, isolated=isolated, on_damage=on_damage)
+            )
+        with self._lock:
+            self._seen[key] = seen
+            while len(self._seen) > 1 and self._held_bytes() > self._cache_bytes:
+                self._seen.popitem(last=False)
+        return seen
+
+    def wish(self, medium: Image | Video, sampling: FrameSampling | None) -> FrameSampling:
+        """Join the rule for frames with the window of the clip."""
+        wish = sampling or self.default_sampling
+        if isinstance(medium, Image) or (medium.start_s is None and medium.end_s is None):
+            return wish
+        return replace(wish, start_s=medium.start_s, end_s=medium.end_s)
+
+    def clear(self) -> None:
+        """Forget every medium."""
+        with self._lock:
+            self._seen.clear()
+
+    def _held_bytes(self) -> int:
+        return sum(seen.frames.pixels.nbytes for seen in self._seen.values())
+
+
+def _read_image(key: Hashable, image: Image, *, isolated: bool) -> SeenMedium:
+    if isolated:
+        frames = read_frames(image.source, FrameSampling(num_frames=1), isolated=True)
+    else:
+        frames = Frames(read_image(image.source)[np.newaxis], np.zeros(1))
+    return SeenMedium(key, frames, MediaUse(_name(image.source), "image", 0.0, (0.0,)))
+
+
+def _read_video(key: Hashable, video: Video, frames: Frames) -> SeenMedium:
+    times_s = tuple(round(float(t), 6) for t in frames.shown_at_s)
+    duration_s = frames.end_s if frames.end_s is not None else (times_s[-1] if times_s else 0.0)
+    use = MediaUse(_name(video.source), "video", round(float(duration_s), 6), times_s, frames.missing_s)
+    return SeenMedium(key, frames, use, _subtitles(video))
+
+
+def _subtitles(video: Video) -> str:
+    if video.subtitles == "off":
+        return ""
+    cues = read_subtitles(video.source, video.subtitles)
+    return as_prompt(cues, video.start_s, video.end_s)
+
+
+def _stamp(source: str | Path | bytes) -> Hashable:
+    """Identify a file's present content without reading it; bytes by their hash."""
+    if isinstance(source, bytes):
+        return hashlib.blake2b(source, digest_size=16).hexdigest()
+    path = Path(source)
+    if path.is_dir():
+        return (str(path.resolve()), tuple(_file_stamp(p) for p in sorted(path.iterdir())))
+    return (str(path.resolve()), _file_stamp(path))
+
+
+def _file_stamp(path: Path) -> Hashable:
+    if not path.exists():
+        return None
+    stat = path.stat()
+    return (path.name, stat.st_size, stat.st_mtime_ns)
+
+
+def _subtitle_stamp(medium: Image | Video) -> Hashable:
+    if isinstance(medium, Image) or str(medium.subtitles) in ("off", "auto"):
+        return None if isinstance(medium, Image) else str(medium.subtitles)
+    return _stamp(medium.subtitles)
+
+
+def _name(source: str | Path | bytes) -> str:
+    return f"{len(source)} bytes" if isinstance(source, bytes) else str(source)
