@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from av import VideoFrame
@@ -12,13 +12,8 @@ Size: TypeAlias = "tuple[int, int] | int | None"
 Picture: TypeAlias = NDArray[np.uint8]
 
 
-def has_alpha(frame: VideoFrame) -> bool:
-    """Whether the frame's pixel format carries transparency (a palette may)."""
-    return format_has_alpha(frame.format.name)
-
-
 def format_has_alpha(name: str) -> bool:
-    """Whether a pixel format of this FFmpeg name carries transparency."""
+    """Whether a pixel format of this FFmpeg name carries transparency (a palette may)."""
     return name.startswith(("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya", "ayuv", "vuya", "pal8"))
 
 
@@ -28,7 +23,7 @@ def fit_size(width_px: int, height_px: int, size_px: Size) -> tuple[int, int]:
     Args:
         width_px: of the picture as displayed.
         height_px: of the picture as displayed.
-        size_px: (width, height) exactly; or the most that the shorter side may have (never enlarges); or None.
+        size_px: (width, height) exactly; or the most that the shorter side may have (never enlarges).
 
     Returns:
         (width, height).
@@ -53,11 +48,12 @@ def to_rgb(frame: VideoFrame, size_px: tuple[int, int]) -> Picture:
     turns = quarter_turns(frame.rotation)
     width_px, height_px = size_px if turns % 2 == 0 else size_px[::-1]
     scaled = (width_px, height_px) != (frame.width, frame.height)
-    how = {"width": width_px, "height": height_px, "interpolation": "BICUBIC"} if scaled else {}
-    if has_alpha(frame):
-        picture = over_white(frame.to_ndarray(format="rgba", **how))
-    else:
-        picture = frame.to_ndarray(format="rgb24", **how)
+    how: dict[str, Any] = (
+        {"width": width_px, "height": height_px, "interpolation": "BICUBIC"} if scaled else {}
+    )
+    with_alpha = format_has_alpha(frame.format.name)
+    converted = cast("Picture", frame.to_ndarray(format="rgba" if with_alpha else "rgb24", **how))
+    picture = over_white(converted) if with_alpha else converted
     return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
 
 

@@ -8,6 +8,7 @@ Files are opened by `valley.video.opening` alone.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -22,6 +23,7 @@ from valley.errors import DamagedError, EmptyMediaError, TruncatedError
 from valley.video.converting import Picture, Size
 from valley.video.frames import Frames
 from valley.video.indexing import IndexedStream, index_stream
+from valley.video.isolation import call_child, frames_of, request_of
 from valley.video.limits import UNTRUSTED, DecodeLimits, Guard
 from valley.video.opening import ends_early, open_media, video_stream
 from valley.video.pictures import as_arrays, even_times, is_still, list_folder, load_still, name_of, resize
@@ -63,10 +65,10 @@ def read_frames(
     """Read the frames of a clip that `sampling` asks for.
 
     Args:
-        source: a file of any container and codec FFmpeg reads, its bytes, a still picture (a clip of one frame),
-            a folder or list of pictures, or `Frames`.
+        source: a file of any container and codec FFmpeg reads, its bytes, a still picture (a clip of one
+            frame), a folder or list of pictures, or `Frames`.
         sampling: which frames; 8 spread evenly in time unless given.
-        size_px: (width, height) exactly, or the most that the shorter side may have; never enlarged by the latter.
+        size_px: (width, height) exactly, or the most that the shorter side may have.
         limits: on bytes, pixels, time and memory.
         on_damage: "raise" where a wanted frame cannot be decoded, or "warn" and give the others; then
             `missing_s` tells which are missing.
@@ -80,6 +82,10 @@ def read_frames(
     guard = Guard(name_of(source), limits)
     if isinstance(source, Frames):
         return _resampled(source, sampling, size_px)
+    if isolated and _names_files(source):
+        request, payload = request_of("frames", source, limits)
+        request |= {"sampling": dataclasses.asdict(sampling), "size_px": size_px, "on_damage": on_damage}
+        return frames_of(*call_child(request, payload, guard.source, limits))
     if not isinstance(source, (str, Path, bytes)):
         return _from_list(list(source), even_times(len(source), guard.source), sampling, size_px, guard)
     if not isinstance(source, bytes) and Path(source).is_dir():
@@ -88,6 +94,12 @@ def read_frames(
     if is_still(source):
         return _from_list([source], np.zeros(1), sampling, size_px, guard)
     return _decode(source, sampling, size_px, guard, on_damage)
+
+
+def _names_files(source: object) -> bool:
+    """Whether reading the source means decoding files; a list of arrays needs no decoder."""
+    files = source if isinstance(source, (list, tuple)) else [source]
+    return all(isinstance(f, (str, Path)) for f in files) or isinstance(source, bytes)
 
 
 def _resampled(frames: Frames, sampling: FrameSampling, size_px: Size) -> Frames:
@@ -133,33 +145,35 @@ def _decode(
         walk = Walk(
             PacketReader(container, stream, indexed), stream.codec_context, index, guard, size_px, one_thread
         )
-        pictures = walk.decode(np.unique(wanted))
-    return _gather(pictures, wanted, indexed, guard, on_damage)
+        unique = np.unique(wanted)
+        pixels, found = walk.decode(unique)
+    _report_missing(unique[~found], unique, indexed, guard, on_damage)
+    got = unique[found]
+    pixels = pixels if found.all() else pixels[found]
+    if len(wanted) != len(unique):  # the 2023 rule repeats frames
+        wanted = wanted[np.isin(wanted, got)]
+        pixels, got = pixels[np.searchsorted(got, wanted)], wanted
+    missing_s = tuple(index.shown_at_s[unique[~found]].tolist())
+    return Frames(pixels, index.shown_at_s[got], missing_s, got, index.end_s)
 
 
-def _gather(
-    pictures: dict[int, Picture],
+def _report_missing(
+    missing: NDArray[np.int64],
     wanted: NDArray[np.int64],
     indexed: IndexedStream,
     guard: Guard,
     on_damage: OnDamage,
-) -> Frames:
-    """Put the frames in order, and say or raise which are missing."""
+) -> None:
+    """Raise or log which of the wanted frames are missing."""
+    if not len(missing):
+        return
     index = indexed.index
-    missing = [int(i) for i in np.unique(wanted) if int(i) not in pictures]
-    missing_s = tuple(float(index.shown_at_s[i]) for i in missing)
-    if missing:
-        lost = missing[0] >= index.num_frames - index.num_lost
-        times = ", ".join(f"{t:.3f}" for t in missing_s)
-        reason = f"{len(missing)} of {len(np.unique(wanted))} wanted frames cannot be decoded (at {times} s)"
-        if lost:
-            reason = f"the file ends early: {reason}"
-        if on_damage == "raise" or not pictures:
-            kind = TruncatedError if lost else DamagedError
-            raise kind(
-                guard.source, reason, "repair the file, or take the other frames with on_damage='warn'"
-            )
-        _logger.warning("%s: %s; going on with the others", guard.source, reason)
-    got = np.asarray([i for i in wanted if int(i) in pictures], dtype=np.int64)
-    pixels = np.stack([pictures[int(i)] for i in got])
-    return Frames(pixels, index.shown_at_s[got], missing_s, got, index.end_s)
+    lost = bool(missing[-1] >= index.num_frames - index.num_lost)
+    times = ", ".join(f"{t:.3f}" for t in index.shown_at_s[missing])
+    reason = f"{len(missing)} of {len(wanted)} wanted frames cannot be decoded (at {times} s)"
+    if lost:
+        reason = f"the file ends early: {reason}"
+    if on_damage == "raise" or len(missing) == len(wanted):
+        kind = TruncatedError if lost else DamagedError
+        raise kind(guard.source, reason, "repair the file, or take the other frames with on_damage='warn'")
+    _logger.warning("%s: %s; going on with the others", guard.source, reason)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.codec.context import Flags
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -73,7 +74,7 @@ def write_video(
             stream = container.add_stream(codec, rate=rate, options=settings)
             stream.height, stream.width = first.shape[:2]
             stream.pix_fmt = pixel_format
-            stream.codec_context.flags |= av.codec.context.Flags.bitexact
+            stream.codec_context.flags |= Flags.bitexact
             time_base = Fraction(1, TICKS_PER_S) if shown_at_s is not None else 1 / rate
             stream.codec_context.time_base = time_base
             _encode(container, stream, chain([first], frames), (round(t / time_base) for t in times), path)

@@ -70,7 +70,9 @@ def index_stream(
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
     frame_ticks = max(1, round(1 / (rate * time_base)))
     num_lost = max(0, stream.frames - len(seen.pts)) if is_cut else 0
-    index = _as_index(seen, time_base, frame_ticks, _is_counted(container, stream, seen), num_lost)
+    index = _as_index(
+        seen, time_base, frame_ticks, counted=_is_counted(container, stream, seen), num_lost=num_lost
+    )
     guard.count(index.num_frames)
     return IndexedStream(index, seen.held)
 
@@ -113,7 +115,7 @@ def _is_counted(container: InputContainer, stream: VideoStream, seen: _Seen) -> 
 
 
 def _as_index(
-    seen: _Seen, time_base: Fraction, frame_ticks: int, counted: bool, num_lost: int
+    seen: _Seen, time_base: Fraction, frame_ticks: int, *, counted: bool, num_lost: int
 ) -> PacketIndex:
     packet_pts = _times_by_order(seen, frame_ticks) if counted else np.asarray(seen.pts, dtype=np.int64)
     dts = [p if d is None else d for p, d in zip(packet_pts.tolist(), seen.dts, strict=True)]

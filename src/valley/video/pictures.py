@@ -1,4 +1,6 @@
-"""Still pictures and folders or lists of them, by Pillow; a folder of frames looks like this::
+"""Read still pictures, and folders or lists of them, by Pillow.
+
+A folder of frames looks like this::
 
 frames/0001.jpg 0002.jpg 0003.jpg ... timestamps.txt     (seconds, one line a picture)
 """
@@ -42,7 +44,7 @@ def is_still(source: str | Path | bytes) -> bool:
     """Whether the content (not the name) is a picture of one frame that Pillow reads."""
     try:
         with _open(source) as image:
-            return int(vars(image).get("n_frames", 0) or _num_frames(image)) == 1
+            return _num_frames(image) == 1
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
         return False
 

@@ -1,7 +1,7 @@
 """The packet index of a stream and the plan that decodes as little of it as the wanted frames allow.
 
-Pure functions of numbers; knows nothing of files. A stream with keyframes at packets 0 and 250, of which frames
-0, 100, 260 and 300 are wanted, is decoded in the stretches 0-100 and 250-300.
+Pure functions of numbers; knows nothing of files. A stream with keyframes at packets 0 and 250, of which
+frames 0, 100, 260 and 300 are wanted, is decoded in the stretches 0-100 and 250-300.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
 
 # No codec shows a frame more than 16 packets after its own (the largest picture buffer of H.264 and HEVC).
 _MOST_REORDERED = 16
@@ -89,8 +88,8 @@ def plan_stretches(index: PacketIndex, wanted: NDArray[np.int64]) -> list[Stretc
 def keyframe_before(index: PacketIndex, packet: int) -> int:
     """Find the packet from which decoding must begin to get `packet` right.
 
-    A frame that comes after a keyframe in the file but is shown before it leans on the group before (open group
-    of pictures), so its decoding begins one keyframe earlier.
+    A frame that comes after a keyframe in the file but is shown before it leans on the group before (open
+    group of pictures), so its decoding begins one keyframe earlier.
     """
     if index.counted:
         return 0

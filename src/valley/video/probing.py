@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
+from av import VideoFrame
+from av.codec.codec import Properties
 from av.container import InputContainer
-from av.error import FFmpegError
+from av.error import FFmpegError, InvalidDataError
 from av.video.stream import VideoStream
 
 from valley.errors import DamagedError
 from valley.video.converting import format_has_alpha, quarter_turns
 from valley.video.indexing import index_stream
+from valley.video.isolation import call_child, request_of
 from valley.video.limits import DecodeLimits, Guard
 from valley.video.opening import ends_early, open_media, video_stream
 from valley.video.pictures import name_of
@@ -38,7 +40,7 @@ class SubtitleStream:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video file is. Width and height are as displayed, after rotation; times count from the first frame.
+    """What a video file is; width and height as displayed, after rotation, times from the first frame.
 
     `start_s` is the file's own time of the first shown frame, which Valley counts as 0; `fps` is the average.
     `rotation_deg` is counted against the clock. `num_lost_frames` are promised by the header of a file that
@@ -72,13 +74,22 @@ class VideoInfo:
         return dataclasses.asdict(self)
 
 
-def probe(source: str | Path | bytes, *, limits: DecodeLimits | None = None) -> VideoInfo:
+def probe(
+    source: str | Path | bytes, *, limits: DecodeLimits | None = None, isolated: bool = False
+) -> VideoInfo:
     """Say what the file is: read its packets, decode one frame.
+
+    Args:
+        source: a video file, or its bytes.
+        limits: on bytes, pixels, time and memory.
+        isolated: look in a child process that is killed at its limits; for files of strangers.
 
     Raises:
         MediaError: the file is no sound video; the kind tells why.
     """
     guard = Guard(name_of(source), limits or DecodeLimits())
+    if isolated:
+        return _info_of(call_child(*request_of("probe", source, guard.limits), guard.source, guard.limits)[0])
     with open_media(source, guard) as container:
         stream = video_stream(container, guard)
         is_cut = ends_early(source, guard)
@@ -114,12 +125,20 @@ def probe(source: str | Path | bytes, *, limits: DecodeLimits | None = None) -> 
         )
 
 
+def _info_of(answer: dict[str, Any]) -> VideoInfo:
+    """Put together what a child answered to the task "probe"."""
+    fields = {f.name: answer[f.name] for f in dataclasses.fields(VideoInfo)}
+    fields["subtitles"] = tuple(SubtitleStream(**s) for s in fields["subtitles"])
+    fields["keyframe_times_s"] = tuple(fields["keyframe_times_s"])
+    return VideoInfo(**fields)
+
+
 def subtitle_streams(container: InputContainer) -> tuple[SubtitleStream, ...]:
     """List the embedded subtitle streams."""
     found: list[SubtitleStream] = []
     for number, stream in enumerate(container.streams.subtitles):
         codec = stream.codec_context.codec
-        is_text = bool(codec.properties & av.codec.codec.Properties.TEXT_SUB)
+        is_text = bool(codec.properties & Properties.TEXT_SUB.value)
         found.append(SubtitleStream(number, codec.name, stream.language or "und", is_text))
     return tuple(found)
 
@@ -130,7 +149,7 @@ def is_variable(index: PacketIndex) -> bool:
     return bool(len(gaps) > 1 and (np.abs(gaps / np.median(gaps) - 1) > UNEVEN_SHARE).any())
 
 
-def _first_frame(container: InputContainer, stream: VideoStream, guard: Guard) -> av.VideoFrame:
+def _first_frame(container: InputContainer, stream: VideoStream, guard: Guard) -> VideoFrame:
     try:
         for packet in container.demux(stream):
             guard.tick()
@@ -138,7 +157,7 @@ def _first_frame(container: InputContainer, stream: VideoStream, guard: Guard) -
                 for frame in packet.decode():
                     guard.picture(frame.width, frame.height)
                     return frame
-            except av.error.InvalidDataError:
+            except InvalidDataError:
                 continue
     except FFmpegError as error:
         raise DamagedError(guard.source, f"breaks off: {error.strerror}", "repair the file") from error

@@ -18,7 +18,7 @@ Times: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.int64]
 
 DEFAULT_NUM_FRAMES = 8  # what Valley was trained with in 2023
-# Two times closer than this count as one: a time stamp of 1/90000 s is far coarser, a float's rounding far finer.
+# Two times closer than this are one: a time stamp of 1/90000 s is far coarser, a float's rounding far finer.
 SAME_TIME_S = 1e-6
 
 
@@ -226,7 +226,7 @@ _MOST_TARGETS = (
 
 
 def _cap(chosen: Indices, times: Times, cap: int | None) -> Indices:
-    """Thin to at most `cap`, spread evenly in time from the first to the last, never fewer than there could be."""
+    """Thin to at most `cap`, spread evenly in time from the first to the last; never fewer than possible."""
     if cap is None or len(chosen) <= cap:
         return chosen
     if cap == 1:
@@ -234,7 +234,7 @@ def _cap(chosen: Indices, times: Times, cap: int | None) -> Indices:
     inside = times[chosen]
     picked = _on_display(np.linspace(inside[0], inside[-1], cap), inside)
     picked[-1] = len(chosen) - 1
-    # Where frames are sparse two targets meet the same frame: move to its neighbours, so that the count holds.
+    # Where frames are sparse two targets meet the same frame: take its neighbours, so that the count holds.
     steps = np.arange(cap)
     picked = np.maximum.accumulate(picked - steps) + steps
     picked = np.minimum(picked, len(chosen) - cap + steps)

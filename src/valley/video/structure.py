@@ -1,4 +1,4 @@
-"""What a file's first bytes and its boxes tell before FFmpeg sees it: playlists, and files that end too early."""
+"""What a file's own bytes tell without FFmpeg: playlists, and files that end too early."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Decode the planned stretches and nothing else; tell which wanted frames are damaged.
 
-A frame counts as damaged when its own packet, or one between its keyframe and it, cannot be decoded: the decoder
-would conceal that with invented pixels.
+A frame counts as damaged when its own packet, or one between its keyframe and it, cannot be decoded: the
+decoder would conceal that with invented pixels.
 """
 
 from __future__ import annotations
@@ -17,24 +17,34 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from valley.video.converting import Picture, Size, fit_size, quarter_turns, to_rgb
+from valley.video.converting import Size, fit_size, quarter_turns, to_rgb
 from valley.video.indexing import IndexedStream
 from valley.video.limits import Guard
-from valley.video.planning import PacketIndex, Stretch, plan_stretches
+from valley.video.planning import PacketIndex, Stretch, keyframe_before, plan_stretches
 
+UNKNOWN = -1
 READ_ON_PACKETS = 64  # reading this many packets costs less than a seek
 
 
 @dataclass
 class _Outcome:
-    """What a stretch gave: frames by time stamp, and packets (position, or -1 where unknown) that failed."""
+    """What one run over a stretch gave.
 
-    pictures: dict[int, Picture] = field(default_factory=dict)
+    Attributes:
+        wanted_pts: time stamps of the frames to keep.
+        counter: time stamps to deal out to frames as they come, where the stream is counted.
+        done: time stamps of frames that were kept.
+        failed: positions of packets that failed, or `UNKNOWN`.
+    """
+
+    wanted_pts: set[int]
+    counter: Iterator[int] | None
+    done: set[int] = field(default_factory=set)
     failed: list[int] = field(default_factory=list)
 
 
 class PacketReader:
-    """Gives the packets of a stretch: from memory, or by reading on, or after a seek where that saves work."""
+    """Gives the packets of a stretch: from memory, by reading on, or after a seek where that saves work."""
 
     def __init__(self, container: InputContainer, stream: VideoStream, indexed: IndexedStream) -> None:
         """Take an open container whose packets have been indexed."""
@@ -102,7 +112,7 @@ def _chain(first: Packet, rest: Iterator[Packet]) -> Iterator[Packet]:
 
 
 class Walk:
-    """One walk over a stream."""
+    """One walk over a stream, which fills one array with the wanted frames."""
 
     def __init__(
         self,
@@ -123,42 +133,54 @@ class Walk:
             size_px: as in `fit_size`; the first frame settles it for all.
             one_thread: opens another decoder of the same stream, with one thread.
         """
-        self.reader = reader
-        self.context = context
-        self.index = index
-        self.guard = guard
+        self._reader = reader
+        self._context = context
+        self._index = index
+        self._guard = guard
         self._size_px = size_px
-        self._settled_px: tuple[int, int] | None = None
         self._one_thread = one_thread
-        self._num_wanted = 0
+        self._pixels: NDArray[np.uint8] | None = None
+        self._slots: dict[int, int] = {}
 
-    def decode(self, wanted: NDArray[np.int64]) -> dict[int, Picture]:
-        """Decode the wanted frames (positions in shown order); damaged and lost ones are left out."""
-        index = self.index
-        self._num_wanted = len(wanted)
+    def decode(self, wanted: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Decode the wanted frames.
+
+        Args:
+            wanted: i64 [n], positions in shown order, increasing.
+
+        Returns:
+            Pixels u8 [n, height, width, 3], and bool [n]: which of them could be decoded.
+        """
+        index = self._index
+        self._slots = {int(pts): slot for slot, pts in enumerate(index.pts[wanted])}
         present = wanted[wanted < index.num_frames - index.num_lost]
-        by_pts = {int(index.pts[i]): int(i) for i in present}
-        pictures: dict[int, Picture] = {}
+        by_packet = present[np.argsort(index.packet[present], kind="stable")]
+        packets = index.packet[by_packet]
+        found = np.zeros(len(wanted), dtype=np.bool_)
         for stretch in plan_stretches(index, present):
-            inside = {p: i for p, i in by_pts.items() if stretch.first <= index.packet[i] <= stretch.last}
-            pictures |= self._stretch(stretch, set(inside))
-        return {by_pts[p]: picture for p, picture in pictures.items()}
+            start, stop = np.searchsorted(packets, [stretch.first, stretch.last + 1])
+            wanted_pts = set(index.pts[by_packet[start:stop]].tolist())
+            found[[self._slots[pts] for pts in self._stretch(stretch, wanted_pts)]] = True
+        if self._pixels is None:
+            return np.zeros((len(wanted), 1, 1, 3), dtype=np.uint8), found
+        return self._pixels, found
 
-    def _stretch(self, stretch: Stretch, wanted_pts: set[int]) -> dict[int, Picture]:
-        outcome = self._run(self.context, stretch, wanted_pts)
-        self.context.flush_buffers()
-        if not outcome.failed and len(outcome.pictures) == len(wanted_pts):
-            return outcome.pictures
-        # Frame threads report a fault late and without its place: go again with one thread to learn the place.
+    def _stretch(self, stretch: Stretch, wanted_pts: set[int]) -> set[int]:
+        """Decode one stretch; tell the time stamps of the frames that came out sound."""
+        outcome = self._run(self._context, stretch, wanted_pts)
+        self._context.flush_buffers()
+        if not outcome.failed and outcome.done == wanted_pts:
+            return outcome.done
+        # Frame threads report a fault late and without its place: go again with one thread to learn it.
         outcome = self._run(self._one_thread(), stretch, wanted_pts)
-        return {p: pic for p, pic in outcome.pictures.items() if not self._leans_on_fault(p, outcome.failed)}
+        return {pts for pts in outcome.done if not self._leans_on_fault(pts, outcome.failed)}
 
     def _run(self, context: VideoCodecContext, stretch: Stretch, wanted_pts: set[int]) -> _Outcome:
-        outcome = _Outcome()
-        counter = iter(self.index.pts.tolist())
-        for position, packet in self.reader.read(stretch):
-            self.guard.tick()
-            wanted = self.index.counted or int(self.index.packet_pts[position]) in wanted_pts
+        outcome = _Outcome(wanted_pts, iter(self._index.pts.tolist()) if self._index.counted else None)
+        for position, packet in self._reader.read(stretch):
+            self._guard.tick()
+            # A counted stream must give every frame, or the count is lost.
+            wanted = outcome.counter is not None or int(self._index.packet_pts[position]) in wanted_pts
             context.skip_frame = "DEFAULT" if wanted else "NONREF"
             try:
                 frames = context.decode(packet)
@@ -167,43 +189,39 @@ class Walk:
                 continue
             if packet.is_corrupt:
                 outcome.failed.append(position)
-            self._collect(frames, wanted_pts, outcome, counter)
+            self._collect(frames, outcome)
         try:
-            frames = context.decode(None)
+            self._collect(context.decode(None), outcome)
         except FFmpegError:
             outcome.failed.append(stretch.last)
-            return outcome
-        self._collect(frames, wanted_pts, outcome, counter)
         return outcome
 
-    def _collect(
-        self, frames: list[VideoFrame], wanted_pts: set[int], outcome: _Outcome, counter: Iterator[int]
-    ) -> None:
+    def _collect(self, frames: list[VideoFrame], outcome: _Outcome) -> None:
         for frame in frames:
-            pts = next(counter, None) if self.index.counted else frame.pts
+            pts = frame.pts if outcome.counter is None else next(outcome.counter, None)
             if frame.is_corrupt:
                 outcome.failed.append(self._packet_of(pts))
-            elif pts in wanted_pts:
-                assert pts is not None
-                outcome.pictures[pts] = to_rgb(frame, self._settle(frame))
+            elif pts is not None and pts in outcome.wanted_pts:
+                outcome.done.add(pts)
+                self._keep(frame, self._slots[pts])
 
-    def _settle(self, frame: VideoFrame) -> tuple[int, int]:
-        """Give the (width, height) of all pictures: that of the first, even where the stream changes size."""
-        self.guard.picture(frame.width, frame.height)
-        if self._settled_px is None:
+    def _keep(self, frame: VideoFrame, slot: int) -> None:
+        """Convert a frame into its place; the first settles the size of all, should the stream change it."""
+        self._guard.picture(frame.width, frame.height)
+        if self._pixels is None:
             turned = quarter_turns(frame.rotation) % 2
             width_px, height_px = (frame.height, frame.width) if turned else (frame.width, frame.height)
-            self._settled_px = fit_size(width_px, height_px, self._size_px)
-            self.guard.memory(self._num_wanted, *self._settled_px)
-        return self._settled_px
+            width_px, height_px = fit_size(width_px, height_px, self._size_px)
+            self._guard.memory(len(self._slots), width_px, height_px)
+            self._pixels = np.zeros((len(self._slots), height_px, width_px, 3), dtype=np.uint8)
+        height_px, width_px = self._pixels.shape[1:3]
+        self._pixels[slot] = to_rgb(frame, (width_px, height_px))
 
     def _packet_of(self, pts: int | None) -> int:
-        found = np.flatnonzero(self.index.packet_pts == pts) if pts is not None else ()
-        return int(found[0]) if len(found) else -1
+        found = [] if pts is None else np.flatnonzero(self._index.packet_pts == pts).tolist()
+        return found[0] if found else UNKNOWN
 
     def _leans_on_fault(self, pts: int, failed: list[int]) -> bool:
         packet = self._packet_of(pts)
-        keys = self.index.keyframe_packets
-        before = keys[(keys <= packet) & (self.index.packet_pts[keys] <= pts)]
-        keyframe = int(before[-1]) if len(before) and not self.index.counted else 0
-        return any(fault == -1 or keyframe <= fault <= packet for fault in failed)
+        keyframe = keyframe_before(self._index, packet)
+        return any(fault == UNKNOWN or keyframe <= fault <= packet for fault in failed)
