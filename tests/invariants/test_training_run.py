@@ -144,7 +144,7 @@ def test_the_record_tells_the_run(config):
 
 def test_four_batches_of_one_equal_one_batch_of_four(config, tmp_path):
     settings = {"stage": "finetune", "learning_rates": {"language_model": 1e-3}}
-    # AdamW turns rounding in a gradient near zero into a whole step; a large epsilon keeps steps in proportion.
+    # AdamW makes a whole step of rounding in a gradient near zero; a large epsilon keeps steps in proportion.
     one = config(
         trainer={"per_device_train_batch_size": 4, "adam_epsilon": 1e-3},
         output_dir=str(tmp_path / "one"),

@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -31,6 +31,7 @@ class SampleError(ValleyError):
         return cls(last_line.partition(f"{cls.__name__}: ")[2] or last_line)
 
 
+@runtime_checkable
 class Source(Protocol):
     """Numbered samples; `sample` is called in the loader's worker processes."""
 
@@ -78,6 +79,7 @@ class ConversationFiles:
         return digest.hexdigest()
 
 
+@runtime_checkable
 class Rendered(Protocol):
     """What valley.synthetic makes: a conversation about one clip, one picture (one frame), or nothing."""
 
@@ -92,6 +94,7 @@ class Rendered(Protocol):
         ...
 
 
+@runtime_checkable
 class SampleMaker(Protocol):
     """What valley.synthetic's stream is to this package."""
 
