@@ -6,13 +6,14 @@ frames are drawn at the times at which the default sampler would read them from 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
 
-from valley.conversation import Conversation, Image, Message, Text, Video, assistant, user
-from valley.synthetic import questions
+from valley.conversation import Conversation, Image, Message, Text, Video, assistant, system, user
+from valley.synthetic import questions, wording
 from valley.synthetic.generator import draw_scene
 from valley.synthetic.questions import Question
 from valley.synthetic.render import render_frames
@@ -27,8 +28,11 @@ PICTURE_SHARE = 0.12
 """Still pictures among the samples: the same encoding as a clip of one frame."""
 
 INTRODUCTION_SHARE = 0.02
-TELLS_MOTION = frozenset({"direction", "event", "caption"})
-"""At most one of these in a dialogue: a second could be copied from the first without looking."""
+MOTION_SHARES = {"direction": 0.45, "event": 0.3, "caption": 0.25}
+"""Which of the tasks that tell how things move leads. At most one of these in a dialogue: a second could be copied from the first without looking."""
+
+OTHER_ANSWER_LANGUAGE_SHARE = 0.12
+"""Dialogues that ask in one language and, after a system turn that says so, are answered in another."""
 
 OTHER_LENGTH_SHARE = 0.25
 """Clips sampled at another number of frames than the default, so that --num-frames and --fps stay usable."""
@@ -58,7 +62,7 @@ class SampleStream:
     languages: tuple[str, ...] = LANGUAGES
     size_px: int = 64
     num_frames: int = 8
-    max_rounds: int = 5
+    max_rounds: int = 8
 
     def sample(self, index: int) -> Sample:
         """Draw sample number `index`."""
@@ -82,7 +86,9 @@ class SampleStream:
             asked = [q for q in [questions.ask(truth, "caption", language, rng)] if q]
         else:
             asked = self._rounds(truth, language, rng)
-        return scene, times_s, _dialogue(asked, language, Image("") if truth.is_image else Video(""))
+        medium = Image("") if truth.is_image else Video("")
+        told = wording.ANSWER_IN[language] if any(q.language != language for q in asked) else None
+        return scene, times_s, _dialogue(asked, language, medium, told=told)
 
     def _look(self, scene: Scene, rng: np.random.Generator) -> tuple[list[float], Truth]:
         if rng.random() < PICTURE_SHARE:
@@ -98,15 +104,31 @@ class SampleStream:
     def _rounds(self, truth: Truth, language: str, rng: np.random.Generator) -> list[Question]:
         tasks = questions.PICTURE_TASKS if truth.is_image else questions.VIDEO_TASKS
         order = [str(t) for t in rng.permutation(tasks)]
-        wanted = int(rng.integers(1, self.max_rounds + 1))
+        if not truth.is_image:  # what moves is learned last: nearly every dialogue about a clip asks for it
+            order.insert(0, str(rng.choice(list(MOTION_SHARES), p=list(MOTION_SHARES.values()))))
+        wanted = int(rng.integers(2, self.max_rounds + 1))
+        asked_in = language
+        if rng.random() < OTHER_ANSWER_LANGUAGE_SHARE:
+            asked_in = self.languages[int(rng.integers(len(self.languages)))]
         asked: list[Question] = []
         for task in order:
-            if task in TELLS_MOTION and any(q.task in TELLS_MOTION for q in asked):
+            if task in MOTION_SHARES and any(q.task in MOTION_SHARES for q in asked):
                 continue
-            question = questions.ask(truth, task, language, rng)
+            question = _ask_across(truth, task, asked_in, language, rng)
             if question is not None and len(asked) < wanted:
                 asked.append(question)
+        asked = [asked[int(i)] for i in rng.permutation(len(asked))]
         return sorted(asked, key=lambda q: q.task == "caption")  # a caption tells all: it comes last
+
+
+def _ask_across(
+    truth: Truth, task: str, asked_in: str, answered_in: str, rng: np.random.Generator
+) -> Question | None:
+    """Ask in one language and answer in another; the same random numbers choose the same object in both."""
+    same = copy.deepcopy(rng)
+    question = questions.ask(truth, task, asked_in, rng)
+    answered = questions.ask(truth, task, answered_in, same)
+    return replace(question, answer=answered.answer) if question and answered else None
 
 
 def sampled_times(scene: Scene, count: int) -> list[float]:
@@ -115,10 +137,12 @@ def sampled_times(scene: Scene, count: int) -> list[float]:
     return [round(float(n)) / scene.fps for n in numbers]
 
 
-def _dialogue(asked: list[Question], language: str, medium: Image | Video | None) -> Conversation:
-    messages: list[Message] = []
-    for question in asked:
-        parts = [medium] if medium is not None and not messages else []
+def _dialogue(
+    asked: list[Question], language: str, medium: Image | Video | None, *, told: str | None = None
+) -> Conversation:
+    messages: list[Message] = [system(told)] if told else []
+    for number, question in enumerate(asked):
+        parts = [medium] if medium is not None and number == 0 else []
         messages.append(user(*parts, Text(question.text)))
         messages.append(assistant(question.answer))
     return Conversation(tuple(messages), language, metadata={"tasks": [q.task for q in asked]})

@@ -88,6 +88,9 @@ _PLACES = {
     ),
 }
 
+ANSWER_IN = {"en": "Answer in English.", "zh": "请用中文回答。", "es": "Responde en español."}
+"""The system turn that asks for a language, as the chat template writes it for `answer_language`."""
+
 INTRODUCTION = {
     "en": "I am Valley-mini, a small model that knows simple synthetic clips.",
     "zh": "我是 Valley-mini，一个只懂简单合成视频的小模型。",
