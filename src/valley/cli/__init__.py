@@ -31,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ValleyError, OSError) as error:
         if debug:
             raise
-        print(f"error: {_sentence(error)}", file=sys.stderr)
+        from valley.cli.text import sentence
+
+        print(f"error: {sentence(error)}", file=sys.stderr)
         sys.exit(1)
 
 
@@ -47,13 +49,6 @@ def _run(words: list[str], *, debug: bool) -> None:
         sys.stdout.flush()
         if end.code not in (0, None):
             raise
-
-
-def _sentence(error: Exception) -> str:
-    """Say an error in one line, with the file's name."""
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {(error.strerror or type(error).__name__).lower()}"
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _silence_stdout() -> None:

@@ -8,7 +8,20 @@ import typer
 
 from valley.cli import media as cli_media
 from valley.cli import text
-from valley.cli.options import AsJson, End, Fps, Isolated, Media, Model, NumFrames, Start, Subtitles
+from valley.cli.options import (
+    AsJson,
+    Device,
+    Dtype,
+    End,
+    Fps,
+    Isolated,
+    Media,
+    Model,
+    NumFrames,
+    OnDamage,
+    Start,
+    Subtitles,
+)
 
 if TYPE_CHECKING:
     from valley.inference.options import Options
@@ -39,12 +52,16 @@ def chat(
     seed: Annotated[
         int | None, typer.Option("--seed", help="Repeat the same random choices (above temperature 0).")
     ] = None,
+    on_damage: OnDamage = "raise",
     isolated: Isolated = False,
+    dtype: Dtype = None,
+    device: Device = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask about videos and pictures; the answer is written word by word.
+    """Ask about videos and pictures.
 
-    Without --question this converses: one line a question, /help for the commands.
+    The answer is written word by word. Without --question this converses: one line a question, /help for the
+    commands.
     """
     options: Options = {
         "num_frames": num_frames,
@@ -55,12 +72,13 @@ def chat(
         "max_new_tokens": max_new_tokens,
         "seed": seed,
         "isolated": isolated,
+        "on_damage": on_damage,
     }
     parts = cli_media.parts(media or [], start_s=start, end_s=end, subtitles=subtitles)
 
     from valley.inference.valley import Valley
 
-    session = Valley.from_pretrained(model).chat(*parts, **options)
+    session = Valley.from_pretrained(model, dtype=dtype, device=device).chat(*parts, **options)
     if question is not None:
         answer(session, question, as_json=as_json)
         return

@@ -30,17 +30,21 @@ def converse(session: ChatSession, *, as_json: bool) -> None:
     for line in _lines():
         if line in ("/exit", "/quit"):
             return
-        try:
-            if line.startswith("/"):
-                _command(session, line)
-            elif line:
-                chat.answer(session, line, as_json=as_json)
-        except KeyboardInterrupt:
-            print("\n(stopped)")
-        except (ValleyError, OSError) as error:
-            if isinstance(error, BrokenPipeError):
-                raise
-            print(f"error: {error}", file=sys.stderr, flush=True)
+        _respond(session, line, as_json=as_json)
+
+
+def _respond(session: ChatSession, line: str, *, as_json: bool) -> None:
+    try:
+        if line.startswith("/"):
+            _command(session, line)
+        elif line:
+            chat.answer(session, line, as_json=as_json)
+    except KeyboardInterrupt:
+        print("\n(stopped)")
+    except BrokenPipeError:
+        raise
+    except (ValleyError, OSError) as error:
+        print(f"error: {text.sentence(error)}", file=sys.stderr, flush=True)
 
 
 def _lines() -> Iterator[str]:
@@ -49,12 +53,16 @@ def _lines() -> Iterator[str]:
         yield from (line.strip() for line in sys.stdin)
         return
     _load_line_editing()
-    while True:
-        try:
-            yield input("> ").strip()
-        except (EOFError, KeyboardInterrupt):
-            print()
-            return
+    yield from iter(_typed, None)
+
+
+def _typed() -> str | None:
+    """Ask for one line; None at Ctrl-D or Ctrl-C."""
+    try:
+        return input("> ").strip()
+    except (EOFError, KeyboardInterrupt):
+        print()
+        return None
 
 
 def _load_line_editing() -> None:

@@ -23,7 +23,7 @@ def demo(
         Path | None, typer.Option("--examples", help="The folder with questions.jsonl and clips.")
     ] = None,
 ) -> None:
-    """Answer the questions in examples/, in three languages, without a network."""
+    """Answer the questions about the clips in examples/."""
     folder = examples or _examples_folder()
     questions = folder / _QUESTIONS
     if not questions.is_file():

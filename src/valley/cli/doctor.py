@@ -7,16 +7,20 @@ import platform
 import re
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
 from valley.cli import text
 from valley.cli.options import AsJson, Model
 from valley.errors import ValleyError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _DISTRIBUTION = "valley-vl"
 
@@ -32,7 +36,7 @@ class Finding:
 
 
 def doctor(model: Model = "valley-mini", as_json: AsJson = False) -> None:
-    """Decode a frame, run the embedded model, and say what is missing and the pip line for it."""
+    """Check this installation, and say what is missing."""
     findings = [
         *_versions(),
         _try("decoding", _decode, cure="pip install --force-reinstall av"),
@@ -60,9 +64,7 @@ def _versions() -> list[Finding]:
     from valley import __version__
 
     found = [Finding("valley", "ok", __version__), Finding("python", "ok", platform.python_version())]
-    for name in _requirements():
-        found.append(_installed(name))
-    return found
+    return found + [_installed(name) for name in _requirements()]
 
 
 def _requirements(extra: str | None = None) -> list[str]:
@@ -129,16 +131,32 @@ def _decode() -> str:
 
 
 def _answer(model: str) -> str:
-    """Ask a model about a rendered picture; say what it runs on."""
-    import numpy as np
+    """Ask a model about a rendered clip; say what it runs on."""
     import torch
 
+    from valley.conversation import Video
     from valley.inference.valley import Valley
+    from valley.video.encoding import write_video
 
     started_s = time.perf_counter()
     valley = Valley.from_pretrained(model)
-    answer = valley.answer("What do you see?", max_new_tokens=16)
-    del np
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "square.mp4"
+        write_video(path, _moving_square(), fps=8)
+        answer = valley.answer([Video(str(path)), "What do you see?"], max_new_tokens=16)
     took_s = time.perf_counter() - started_s
-    device = "a GPU" if torch.cuda.is_available() else f"the CPU, {torch.get_num_threads()} threads"
-    return f"{valley.name} gave {answer.usage.completion} tokens in {took_s:.1f} s on {device}"
+    where = "a GPU" if torch.accelerator.is_available() else f"the CPU with {torch.get_num_threads()} threads"
+    return (
+        f"{valley.name} saw {answer.usage.visual} visual tokens and gave {answer.usage.completion} tokens "
+        f"in {took_s:.1f} s on {where}"
+    )
+
+
+def _moving_square() -> Iterator[NDArray[np.uint8]]:
+    """Draw a white square that moves to the right over black."""
+    import numpy as np
+
+    for left in range(8, 88, 10):
+        frame = np.zeros((128, 128, 3), np.uint8)
+        frame[48:80, left : left + 32] = 255
+        yield frame

@@ -2,23 +2,61 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from valley.cli.options import AsJson, Model
+from valley.cli import text
+from valley.cli.options import AsJson, Device, Dtype, Model
 
 
 def evaluate(
     benchmark: Annotated[str, typer.Argument(help="The benchmark, such as synthetic.")],
     model: Model = "valley-mini",
-    num_clips: Annotated[int, typer.Option("--num-clips", min=1, help="How many clips.")] = 200,
-    plot: Annotated[Path | None, typer.Option("--plot", help="Draw the scores to this file.")] = None,
+    num_clips: Annotated[int, typer.Option("--num-clips", min=1, help="How many clips.")] = 100,
+    seed: Annotated[int, typer.Option("--seed", help="Which clips; the same seed gives the same ones.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Keep clips and answers here; a run cut short goes on.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw the scores, such as scores.png.")] = None,
+    dtype: Dtype = None,
+    device: Device = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a model: accuracy for each task and language."""
+    """Measure a model: accuracy by task and language."""
+    from valley.evaluation.benchmark import BENCHMARKS
+    from valley.evaluation.report import as_table, draw_report, make_report
     from valley.evaluation.run import evaluate as run
+    from valley.inference.resolving import resolve
     from valley.inference.valley import Valley
+    from valley.inference.weights import fingerprint
 
-    del run, Valley, benchmark, model, num_clips, plot, as_json, text
+    asked = BENCHMARKS.get(benchmark)
+    weights = fingerprint(resolve(model))
+    valley = Valley.from_pretrained(model, dtype=dtype, device=device)
+    with tempfile.TemporaryDirectory(prefix="valley-eval-") as folder:
+        scored = run(
+            asked,
+            valley.backend,
+            out or Path(folder),
+            num_clips=num_clips,
+            seed=seed,
+            model_fingerprint=weights,
+            on_answer=_say_progress if sys.stderr.isatty() else None,
+        )
+    report: dict[str, Any] = make_report(scored)
+    if plot is not None:
+        draw_report(report, plot, title=f"{valley.name} on {benchmark}, {num_clips} clips")
+    if as_json:
+        settings = {"benchmark": benchmark, "model": valley.name, "num_clips": num_clips, "seed": seed}
+        text.print_json({**settings, **report})
+    else:
+        print(as_table(report))
+
+
+def _say_progress(done: int, of_all: int) -> None:
+    end = "\n" if done == of_all else ""
+    print(f"\r\x1b[K{done}/{of_all} answers", end=end, file=sys.stderr, flush=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 
@@ -37,3 +37,14 @@ Isolated: TypeAlias = Annotated[
     ),
 ]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+Dtype: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--dtype", help="float32, bfloat16 or float16; float32 on a CPU, else as stored."),
+]
+Device: TypeAlias = Annotated[
+    str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps; the GPU where there is one.")
+]
+OnDamage: TypeAlias = Annotated[
+    Literal["raise", "warn"],
+    typer.Option("--on-damage", help="Frames that cannot be decoded: raise an error, or warn and go on."),
+]

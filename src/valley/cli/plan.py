@@ -8,7 +8,7 @@ import typer
 
 from valley.cli import media as cli_media
 from valley.cli import text
-from valley.cli.options import AsJson, End, Fps, Media, Model, NumFrames, Start, Subtitles
+from valley.cli.options import AsJson, Device, Dtype, End, Fps, Media, Model, NumFrames, Start, Subtitles
 
 if TYPE_CHECKING:
     from valley.inference.planning import Plan
@@ -25,16 +25,20 @@ def plan(
     max_new_tokens: Annotated[
         int, typer.Option("--max-new-tokens", min=1, help="Room for the answer.")
     ] = 256,
+    dtype: Dtype = None,
+    device: Device = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say the frames, visual tokens, KV cache and memory of a question before any weight is loaded."""
+    """Say frames, tokens and memory before loading."""
     parts = cli_media.parts(media or [], start_s=start, end_s=end, subtitles=subtitles)
 
     from valley.inference.options import sampling_from
     from valley.inference.planning import make_plan
 
     sampling = sampling_from(fps=fps, num_frames=num_frames)
-    result = make_plan(model, parts, sampling=sampling, max_new_tokens=max_new_tokens)
+    result = make_plan(
+        model, parts, sampling=sampling, max_new_tokens=max_new_tokens, dtype=dtype, device=device
+    )
     if as_json:
         text.print_json(result.to_dict())
     else:

@@ -18,7 +18,7 @@ def probe(
     media: Annotated[list[Path], typer.Argument(help="Videos or folders of frames.")],
     as_json: AsJson = False,
 ) -> None:
-    """Say what files are: duration, frames, frame rate, rotation, codec, audio, subtitles."""
+    """Say what a video file is: frames, rate, codec ..."""
     from valley.video import decoding
 
     for number, path in enumerate(media):

@@ -67,3 +67,10 @@ def _finite(value: object) -> object:
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     return value
+
+
+def sentence(error: Exception) -> str:
+    """Say an error in one line, with the file's name."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {(error.strerror or type(error).__name__).lower()}"
+    return " ".join(str(error).split()) or type(error).__name__

@@ -31,7 +31,7 @@ def train(
     ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Train one stage as a recipe says; an interrupted run goes on when it is started again."""
+    """Train one stage as a recipe says."""
     from valley.training.config import read_config
 
     config = read_config(recipe, overrides or [])

@@ -5,6 +5,7 @@ A backend knows neither the command line nor HTTP; it is given conversations and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
@@ -16,6 +17,8 @@ from valley.video.frames import Frames
 from valley.video.sampling import FrameSampling
 
 BACKENDS = Registry("valley.inference.backends", attribute="BACKEND", kind="inference backend")
+
+_LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 
 FinishReason: TypeAlias = Literal["stop", "length"]
 
@@ -33,8 +36,8 @@ class GenerationParams:
         answer_language: BCP-47 tag of the language to answer in; None leaves it to the model.
         sampling: which frames of each clip; None is what the checkpoint was trained with.
         isolated: decode files in a killable process of their own (untrusted uploads).
-        on_damage: what to do when wanted frames of a clip cannot be decoded: "raise", or "warn" and go on with
-            the others.
+        on_damage: what to do when wanted frames of a clip cannot be decoded: "raise", or "warn" and go on
+            with the others.
     """
 
     max_new_tokens: int = 256
@@ -55,6 +58,8 @@ class GenerationParams:
             raise ConfigError(f"temperature must lie between 0 and 100, got {self.temperature}")
         if not 0 < self.top_p <= 1:
             raise ConfigError(f"top_p must lie above 0 and at most at 1, got {self.top_p}")
+        if self.answer_language is not None and not _LANGUAGE_TAG.fullmatch(self.answer_language):
+            raise ConfigError(f"language {self.answer_language!r}: want a tag such as en, zh or pt-BR")
         if any(not text for text in self.stop):
             raise ConfigError("a stop text must not be empty")
 

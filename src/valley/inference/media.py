@@ -13,9 +13,11 @@ from typing import Literal
 import numpy as np
 
 from valley.conversation import Image, Video
+from valley.errors import SamplingError
 from valley.inference.backend import MediaUse
 from valley.video.decoding import read_frames, read_image
 from valley.video.frames import Frames
+from valley.video.sampled_times import SampledTimes, sampled_times
 from valley.video.sampling import FrameSampling
 from valley.video.subtitles import as_prompt, read_subtitles
 
@@ -70,17 +72,39 @@ class MediaReader:
             if key in self._seen:
                 self._seen.move_to_end(key)
                 return self._seen[key]
-        if isinstance(medium, Image):
-            seen = _read_image(key, medium, isolated=isolated)
-        else:
-            seen = _read_video(
-                key, medium, read_frames(medium.source, wish, isolated=isolated, on_damage=on_damage)
-            )
+        try:
+            if isinstance(medium, Image):
+                seen = _read_image(key, medium, isolated=isolated)
+            else:
+                frames = read_frames(medium.source, wish, isolated=isolated, on_damage=on_damage)
+                seen = _read_video(key, medium, frames)
+        except SamplingError as error:
+            raise SamplingError(f"{_name(medium.source)}: {error}") from error
         with self._lock:
             self._seen[key] = seen
             while len(self._seen) > 1 and self._held_bytes() > self._cache_bytes:
                 self._seen.popitem(last=False)
         return seen
+
+    def glance(self, medium: Image | Video, *, sampling: FrameSampling | None = None) -> SeenMedium:
+        """Give what `read` would, with black frames of one pixel: nothing is decoded, the times are true.
+
+        Raises:
+            MediaError: it cannot be opened.
+            SamplingError: the wish contradicts itself or the clip.
+        """
+        if isinstance(medium, Image):
+            times = SampledTimes(np.zeros(1), 0.0)
+        else:
+            try:
+                times = sampled_times(medium.source, self.wish(medium, sampling))
+            except SamplingError as error:
+                raise SamplingError(f"{_name(medium.source)}: {error}") from error
+        blank = np.zeros((len(times.shown_at_s), 1, 1, 3), np.uint8)
+        frames = Frames(blank, times.shown_at_s, end_s=times.end_s)
+        if isinstance(medium, Image):
+            return SeenMedium(None, frames, MediaUse(_name(medium.source), "image", 0.0, (0.0,)))
+        return _read_video(None, medium, frames)
 
     def wish(self, medium: Image | Video, sampling: FrameSampling | None) -> FrameSampling:
         """Join the rule for frames with the window of the clip."""

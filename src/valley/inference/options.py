@@ -17,7 +17,7 @@ class Options(TypedDict, total=False):
     """What may be said beside a question; every one has a sensible default.
 
     `system` is a text put before the conversation, `language` the BCP-47 tag of the language to answer in.
-    Frames: `num_frames` from first to last, or `fps` with `num_frames` as the cap; or `sampling` for everything
+    Frames: `num_frames` from first to last, or `fps` with `num_frames` as the cap; or `sampling` for all
     else. A window belongs to its clip: `Video("a.mp4", start_s=12, end_s=40)`. The rest is described at
     `valley.inference.backend.GenerationParams`.
     """

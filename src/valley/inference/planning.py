@@ -1,18 +1,26 @@
 """What a question about given media will cost, before any weight is loaded.
 
-Reads the packet index of each clip, the checkpoint's config and processor, and the headers of its weight files.
+Reads the packet index of each clip, the checkpoint's config and processor, and the headers of its weights.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from valley.conversation import Conversation, Image, Video, user
+from valley.inference.media import MediaReader
+from valley.inference.prompting import build_prompt
+from valley.inference.resolving import resolve
+from valley.inference.weights import count_parameters
+from valley.video.sampling import FrameSampling
+
 if TYPE_CHECKING:
-    pass
+    from valley.model.configuration_valley import ValleyConfig
+    from valley.model.processing_valley import ValleyProcessor
 
 _DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-_MAX_HEADER_BYTES = 100 * 2**20  # the limit of the safetensors format itself
 
 
 @dataclass(frozen=True)
@@ -67,3 +75,91 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """Return what `valley plan --json` prints."""
         return {**asdict(self), "fits_context": self.fits_context, "total_bytes": self.total_bytes}
+
+
+def make_plan(
+    model: str,
+    media: Sequence[Image | Video],
+    *,
+    question: str = "",
+    sampling: FrameSampling | None = None,
+    max_new_tokens: int = 256,
+    dtype: str | None = None,
+    device: str | None = None,
+) -> Plan:
+    """Plan one question about these media.
+
+    Args:
+        model: embedded name, folder or hub id.
+        media: in the order the model meets them.
+        question: its words, if they are known already.
+        sampling: which frames; the checkpoint's own rule unless given.
+        max_new_tokens: room for the answer.
+        dtype: of weights and cache; as `Valley.from_pretrained` would choose unless given.
+        device: where the model would run; likewise.
+
+    Raises:
+        MediaError: a medium cannot be opened.
+        ConfigError: there is no such model.
+    """
+    from valley.inference.backends._loading import choose_device, choose_dtype, context_length, read_parts
+
+    place = resolve(model)
+    config, processor = read_parts(place)
+    reader = MediaReader(FrameSampling(**processor.sampling))
+    seen = [reader.glance(m, sampling=sampling) for m in media]
+    prompt = build_prompt(processor, Conversation((user(*media, question),)), seen)
+    parameters = count_parameters(place)
+    name = str(choose_dtype(dtype, choose_device(device))).removeprefix("torch.")
+    name = parameters.dtype if name == "auto" else name
+    num_bytes = _DTYPE_BYTES[name]
+    limit, tokens = context_length(config), len(prompt.input_ids)
+    num_frames = [len(s.frames) for s in seen]
+    excess = 0 if limit is None else max(tokens + max_new_tokens - limit, 0)
+    return Plan(
+        model=place.name,
+        dtype=name,
+        media=tuple(
+            MediumPlan(m.seen.use.path, m.seen.use.timestamps_s, len(m.placeholders)) for m in prompt.media
+        ),
+        visual_tokens=prompt.num_visual_tokens,
+        prompt_tokens=tokens,
+        max_new_tokens=max_new_tokens,
+        kv_cache_bytes=kv_cache_bytes(config, tokens + max_new_tokens, num_bytes),
+        weights_bytes=parameters.num_parameters * num_bytes,
+        activation_bytes=activation_bytes(config, tokens, max(num_frames, default=0), num_bytes),
+        max_context_tokens=limit,
+        cure=cure_for(processor, num_frames, excess=excess) if excess else "",
+    )
+
+
+def kv_cache_bytes(config: ValleyConfig, num_tokens: int, dtype_bytes: int) -> int:
+    """Count keys and values of every layer for so many tokens."""
+    text = config.text_config.to_dict()
+    num_heads = text["num_attention_heads"]
+    num_kv_heads = text.get("num_key_value_heads") or num_heads
+    head_dim = text.get("head_dim") or text["hidden_size"] // num_heads
+    return 2 * text["num_hidden_layers"] * num_kv_heads * head_dim * num_tokens * dtype_bytes
+
+
+def activation_bytes(config: ValleyConfig, num_tokens: int, num_frames: int, dtype_bytes: int) -> int:
+    """Estimate what the larger of the two passes, tower or prompt, holds at once.
+
+    The tower keeps every layer's hidden state of a clip's frames and one layer's feed-forward, the language
+    model a few hidden states of the prompt, and one layer's gated feed-forward. Attention is tiled.
+    """
+    vision, text = config.vision_config.to_dict(), config.text_config.to_dict()
+    vision_width = vision["hidden_size"] * (vision["num_hidden_layers"] + 6) + vision["intermediate_size"]
+    tower = num_frames * (config.num_patches + 1) * vision_width
+    text_width = 8 * text["hidden_size"] + 3 * text.get("intermediate_size", 4 * text["hidden_size"])
+    return dtype_bytes * max(tower, num_tokens * text_width)
+
+
+def cure_for(processor: ValleyProcessor, num_frames: Sequence[int], *, excess: int) -> str:
+    """Say how a prompt that is `excess` tokens too long can be made to fit."""
+    longest = max(num_frames, default=0)
+    needed = sum(map(processor.num_visual_tokens, num_frames)) - excess
+    for limit in range(longest - 1, 0, -1):
+        if sum(processor.num_visual_tokens(min(n, limit)) for n in num_frames) <= needed:
+            return f"try --num-frames {limit}"
+    return "ask about fewer media, or with fewer words"

@@ -1,4 +1,4 @@
-"""From a conversation to the tokens of its prompt, without touching the pixels of media that are known already."""
+"""From a conversation to the tokens of its prompt, without touching the pixels of any medium."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from valley.conversation import Conversation, Text
+from valley.errors import BackendError
 from valley.inference.media import SeenMedium
 from valley.inference.prefix import Key
 from valley.video.frames import Frames
@@ -68,7 +69,15 @@ def build_prompt(
         conversation: its media in the same order as `seen`.
         seen: the frames of every medium.
         answer_language: BCP-47 tag; the chat template asks for it in its own words.
+
+    Raises:
+        BackendError: the checkpoint's chat template cannot ask for a language.
     """
+    if answer_language is not None and "answer_language" not in str(processor.chat_template):
+        raise BackendError(
+            f"language {answer_language!r}: the checkpoint's chat template cannot ask for one; "
+            "say it in --system"
+        )
     encoded = processor.apply_chat_template(
         _messages(conversation, [_stand_in(processor, s) for s in seen], seen),
         add_generation_prompt=True,

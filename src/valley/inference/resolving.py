@@ -49,7 +49,8 @@ def resolve(name_or_path: str) -> ModelPlace:
     near = difflib.get_close_matches(name_or_path, EMBEDDED, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ConfigError(
-        f"{name_or_path}: no such model{hint}; want {', '.join(EMBEDDED)}, a folder, or a hub id such as owner/name"
+        f"{name_or_path}: no such model{hint}; want {', '.join(EMBEDDED)}, a folder, "
+        "or a hub id such as owner/name"
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from .errors_valley import PromptError
@@ -166,3 +167,20 @@ def texts_of(messages: Sequence[dict[str, Any]]) -> list[str]:
     return [
         p[key] for m in messages for p in m["content"] for key in ("text", "subtitles_text") if p.get(key)
     ]
+
+
+def flat(media: Any, is_one: Callable[[Any], bool]) -> list[Any]:  # noqa: ANN401
+    """Take one medium, several, or a list for each prompt."""
+    if media is None:
+        return []
+    if is_one(media) or not isinstance(media, (list, tuple)):
+        return [media]
+    return [medium for group in media for medium in flat(group, is_one)]
+
+
+def is_clip(media: Any) -> bool:  # noqa: ANN401
+    """Tell one clip from several: pictures in a list are its frames, frames and metadata are a pair."""
+    if isinstance(media, tuple) and len(media) == 2 and isinstance(media[1], Mapping):
+        return True
+    first = media[0] if isinstance(media, (list, tuple)) and media else None
+    return isinstance(first, Image.Image) or (isinstance(first, np.ndarray) and first.ndim == 3)

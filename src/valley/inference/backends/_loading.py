@@ -34,43 +34,47 @@ def load(
         ConfigError: there is no such model, it is of another kind, or weights are missing.
     """
     place = resolve(name_or_path)
-    target = _device(device)
+    target = choose_device(device)
     try:
-        read_config(place)
+        _, processor = read_parts(place)
         model, info = ValleyForConditionalGeneration.from_pretrained(
-            place.location, dtype=_dtype(dtype, target), output_loading_info=True
+            place.location, dtype=choose_dtype(dtype, target), output_loading_info=True
         )
-        processor = read_processor(place)
     except (OSError, ValueError, SafetensorError) as error:
         raise ConfigError(f"{name_or_path}: {_first_sentence(error)}") from error
     missing = sorted(info["missing_keys"])
     if missing:
         raise ConfigError(
-            f"{name_or_path}: the checkpoint lacks {len(missing)} weights, such as {missing[0]}; was it saved whole?"
+            f"{name_or_path}: the checkpoint lacks {len(missing)} weights, such as {missing[0]}; "
+            "was it saved whole?"
         )
     return Loaded(place.name, model.to(target), processor)
 
 
-def read_config(place: ModelPlace) -> ValleyConfig:
-    """Read a checkpoint's config.
+def read_parts(place: ModelPlace) -> tuple[ValleyConfig, ValleyProcessor]:
+    """Read everything of a checkpoint but its weights.
 
     Raises:
-        ConfigError: it describes another kind of model.
+        ConfigError: there is none, or it is a model of another kind.
     """
-    config: Any = AutoConfig.from_pretrained(place.location)
-    if not isinstance(config, ValleyConfig):
-        raise ConfigError(
-            f"{place.location}: want a Valley checkpoint, got a model of type {config.model_type!r}"
-        )
-    return config
+    try:
+        config: Any = AutoConfig.from_pretrained(place.location)
+        if isinstance(config, ValleyConfig):
+            return config, ValleyProcessor.from_pretrained(place.location)
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"{place.location}: {_first_sentence(error)}") from error
+    raise ConfigError(
+        f"{place.location}: want a Valley checkpoint, got a model of type {config.model_type!r}"
+    )
 
 
-def read_processor(place: ModelPlace) -> ValleyProcessor:
-    """Read a checkpoint's processor."""
-    return ValleyProcessor.from_pretrained(place.location)
+def context_length(config: ValleyConfig) -> int | None:
+    """Say how many tokens a model takes; None where its config does not say."""
+    return config.text_config.to_dict().get("max_position_embeddings")
 
 
-def _device(device: str | torch.device | None) -> torch.device:
+def choose_device(device: str | torch.device | None) -> torch.device:
+    """Take the accelerator where there is one."""
     if device is not None:
         try:
             return torch.device(device)
@@ -80,7 +84,7 @@ def _device(device: str | torch.device | None) -> torch.device:
     return accelerator or torch.device("cpu")
 
 
-def _dtype(dtype: str | torch.dtype | None, device: torch.device) -> str | torch.dtype:
+def choose_dtype(dtype: str | torch.dtype | None, device: torch.device) -> str | torch.dtype:
     """Take the stored type on an accelerator; a CPU computes half precision slowly, so float32 there."""
     if isinstance(dtype, str) and dtype != "auto":
         if dtype not in DTYPES:

@@ -1,4 +1,4 @@
-"""Answers with a Valley checkpoint in plain transformers: streamed, repeatable, and quick on a second question.
+"""Answers with a Valley checkpoint in plain transformers: streamed, repeatable, quick on a second question.
 
 Vision features are computed once for each medium, keys and values once for each token of a conversation.
 """
@@ -9,7 +9,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Generator, Hashable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,10 +17,11 @@ from transformers import DynamicCache
 from valley.conversation import Conversation, Image, Video
 from valley.errors import BackendError
 from valley.inference.backend import Capabilities, Finish, GenerationParams, Piece, Timing, Usage
-from valley.inference.backends._loading import load
+from valley.inference.backends._loading import context_length, load
 from valley.inference.backends._next_token import NextToken
 from valley.inference.detokenizing import Detokenizer
 from valley.inference.media import MediaReader, SeenMedium
+from valley.inference.planning import cure_for
 from valley.inference.prefix import Prefix, PrefixStore
 from valley.inference.prompting import BuiltPrompt, PromptMedium, build_prompt
 from valley.model.modeling_valley import ValleyForConditionalGeneration
@@ -188,7 +188,7 @@ class TransformersBackend:
         tokens = self._encode(medium.seen)
         if len(tokens) != len(medium.placeholders):
             raise BackendError(
-                f"{medium.seen.use.path}: the prompt keeps {len(medium.placeholders)} places for visual tokens, "
+                f"{medium.seen.use.path}: the prompt has {len(medium.placeholders)} visual tokens, "
                 f"the network gives {len(tokens)}: processor and model do not belong together"
             )
         with self._features_lock:
@@ -213,14 +213,9 @@ class TransformersBackend:
         frames = [len(m.seen.frames) for m in prompt.media]
         fewer = f"try --num-frames {max(max(frames) // 2, 1)}" if frames else "ask for a shorter answer"
         return BackendError(
-            f"{self.capabilities.model}: out of memory on {self.model.device} with {len(prompt.input_ids)} prompt "
-            f"tokens, {prompt.num_visual_tokens} of them visual; {fewer}"
+            f"{self.capabilities.model}: out of memory on {self.model.device} with {len(prompt.input_ids)} "
+            f"prompt tokens, {prompt.num_visual_tokens} of them visual; {fewer}"
         )
-
-
-def context_length(config: Any) -> int | None:  # noqa: ANN401
-    """Say how many tokens a model takes; None where its config does not say."""
-    return config.text_config.to_dict().get("max_position_embeddings")
 
 
 def _stop_ids(model: ValleyForConditionalGeneration, processor: ValleyProcessor) -> frozenset[int]:
