@@ -25,8 +25,9 @@ from .configuration_valley import ValleyConfig
 from .errors_valley import PartsError
 from .modeling_valley import ValleyForConditionalGeneration
 from .multi_modal_projector import ValleyMultiModalProjector
-from .processing_valley import VISUAL_TOKENS, ValleyProcessor
+from .processing_valley import ValleyProcessor
 from .temporal_pooling import build_temporal_pooling
+from .visual_layout import VISUAL_TOKENS
 
 CHAT_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 END_TOKEN, PAD_TOKEN = "<|end|>", "<|pad|>"  # noqa: S105  # names of tokens, no secrets
@@ -155,7 +156,17 @@ def _config(
     head = language_model.get_output_embeddings()
     if not isinstance(head, nn.Linear):
         raise PartsError(f"{type(language_model).__name__}: want a linear head, got {type(head).__name__}")
-    config = ValleyConfig(vision_config=tower.config, text_config=language_model.config, **fields)
+    # The parts keep the attention they were made with: a composite config's own would overwrite theirs.
+    attention = {
+        "vision_config": tower.config._attn_implementation,
+        "text_config": language_model.config._attn_implementation,
+    }
+    config = ValleyConfig(
+        vision_config=tower.config,
+        text_config=language_model.config,
+        attn_implementation=attention,
+        **fields,
+    )
     config.lm_head_bias = head.bias is not None
     config.num_prefix_tokens = _tower_shape(tower, config).num_prefix_tokens
     return config

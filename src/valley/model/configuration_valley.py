@@ -1,6 +1,6 @@
 """ValleyConfig: vision tower, language model, temporal pooling, projector, and every special token's id."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, no_type_check
 
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig
@@ -8,6 +8,8 @@ from transformers.configuration_utils import PreTrainedConfig
 PROJECTOR_TYPES = ("linear", "mlp2x_gelu")
 
 
+# transformers turns the class into a dataclass whose __init__ takes more than its signature says.
+@no_type_check
 class ValleyConfig(PreTrainedConfig):
     """What a Valley model is made of.
 

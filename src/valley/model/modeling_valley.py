@@ -6,74 +6,23 @@ It knows tensors only: no files, no tokenizer, no prompt.
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel, GenerationMixin, PreTrainedModel
-from transformers import initialization as init
+from transformers import AutoModel, GenerationMixin
 from transformers.cache_utils import Cache
-from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, ModelOutput
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_valley import ValleyConfig
 from .multi_modal_projector import ValleyMultiModalProjector
 from .placeholders import IMAGE, VIDEO, expand_media, match_placeholders, placeholder_types
-from .temporal_pooling import ImportancePooling, TransformerPooling, build_temporal_pooling
+from .pretrained_valley import ValleyCausalLMOutputWithPast, ValleyModelOutputWithPast, ValleyPreTrainedModel
+from .temporal_pooling import build_temporal_pooling
 from .tensor_types import Bool, Float, Int
 
 MEDIA_INPUTS = ("pixel_values", "pixel_values_videos", "video_frame_mask", "video_timestamps")
-
-
-@dataclass
-class ValleyModelOutputWithPast(BaseModelOutputWithPast):
-    """Hidden states of the language model, with the visual tokens that were put in (one tensor a medium)."""
-
-    image_hidden_states: list[Tensor] | None = None
-    video_hidden_states: list[Tensor] | None = None
-
-
-@dataclass
-class ValleyCausalLMOutputWithPast(ModelOutput):
-    """Loss and logits, with the visual tokens that were put in (one tensor a medium)."""
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    past_key_values: Cache | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
-    image_hidden_states: list[Tensor] | None = None
-    video_hidden_states: list[Tensor] | None = None
-
-
-class ValleyPreTrainedModel(PreTrainedModel):
-    """Weights, saving and what the parts support."""
-
-    config: ValleyConfig  # pyright: ignore[reportIncompatibleVariableOverride]
-    config_class = ValleyConfig
-    base_model_prefix = "model"
-    input_modalities = ("image", "video", "text")
-    supports_gradient_checkpointing = True
-    _skip_keys_device_placement: ClassVar[list[str]] = ["past_key_values"]
-    _supports_flash_attn = True
-    _supports_sdpa = True
-    _supports_flex_attn = True
-    _supports_attention_backend = True
-    _can_compile_fullgraph = True
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        """Start the learned poolings as the mean, everything else as Hugging Face does."""
-        super()._init_weights(module)
-        if isinstance(module, ImportancePooling):
-            init.zeros_(module.pooling_layer.weight)
-            init.zeros_(module.pooling_layer.bias)
-        elif isinstance(module, TransformerPooling):
-            init.copy_(module.get_buffer("position_matrix"), module.fresh_positions())
-            for layer in module.encoder.layers:
-                init.zeros_(layer.get_parameter("norm2.weight"))
-                init.zeros_(layer.get_parameter("norm2.bias"))
 
 
 class ValleyModel(ValleyPreTrainedModel):
@@ -309,23 +258,11 @@ class ValleyForConditionalGeneration(ValleyPreTrainedModel, GenerationMixin):
         logits_to_keep: int | Tensor = 0,
         **kwargs: Any,  # noqa: ANN401
     ) -> ValleyCausalLMOutputWithPast:
-        """Give logits, and the loss where labels are given; other arguments as in `ValleyModel.forward`.
+        """Give logits, and the loss where labels are given.
 
-        Args:
-            input_ids: prompt with placeholders.
-            pixel_values: pictures.
-            pixel_values_videos: clips.
-            video_frame_mask: True for real frames.
-            video_timestamps: seconds at which each frame is shown.
-            mm_token_type_ids: 0 word, 1 placeholder of a picture, 2 of a clip.
-            attention_mask: 1 for tokens, 0 for padding.
-            position_ids: positions.
-            past_key_values: cache of the tokens before.
-            inputs_embeds: embeddings instead of ids.
-            labels: ids to be predicted at each position (shifted inside), -100 where nothing is learned.
-            use_cache: whether to return a cache.
-            logits_to_keep: how many last positions get logits (0: all), or which.
-            kwargs: handed to the language model and to `loss_function` (`num_items_in_batch`).
+        Args as in `ValleyModel.forward`, and: `labels`, the ids themselves (shifted inside), -100 where nothing is
+        learned; `logits_to_keep`, how many last positions get logits (0: all) or which. What else is given goes
+        to the language model and to `loss_function` (`num_items_in_batch`).
         """
         outputs = self.model(
             input_ids=input_ids,

@@ -7,17 +7,16 @@ The second of the two places where answering and training meet. Media are attach
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from PIL.Image import Image
 from transformers import BatchFeature
 from transformers.processing_utils import MultiModalData, ProcessorMixin
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from .chat_parts import ChatMedia, as_messages, load_media, neutral, read_picture, texts_of
+from .chat_parts import ChatMedia, as_messages, flat, is_clip, load_media, neutral, read_picture, texts_of
 from .errors_valley import PromptError, PromptTooLongError
 from .image_processing_valley import ValleyImageProcessor
 from .placeholders import IMAGE, VIDEO
@@ -32,18 +31,9 @@ from .prompt_encoding import (
     pad,
     padded_length,
 )
-from .temporal_pooling import frame_groups
 from .video_processing_valley import Clip, ValleyVideoProcessor
+from .visual_layout import VISUAL_TOKENS, VisualLayout
 
-# What each marker is called in the tokenizer; the names are the published model's.
-VISUAL_TOKENS = {
-    "im_start": "<im_start>",
-    "im_patch": "<im_patch>",
-    "im_end": "<im_end>",
-    "vi_start": "<vi_start>",
-    "vi_frame": "<vi_frame>",
-    "vi_end": "<vi_end>",
-}
 IMAGE_TOKEN, VIDEO_TOKEN = "<image>", "<video>"
 _SAVED = ("image_settings", "video_settings", "sampling", "pooling", "visual_tokens")
 
@@ -85,6 +75,9 @@ class ValleyProcessor(ProcessorMixin):
         self.sampling = dict(sampling or {"num_frames": 8})
         self.pooling = dict(pooling)
         self.visual_tokens = {**VISUAL_TOKENS, **(visual_tokens or {})}
+        self.layout = VisualLayout(
+            self.pooling["name"], self.pooling["options"], self.pooling["num_patches"], self.visual_tokens
+        )
         self.image_processor = ValleyImageProcessor(self.image_settings)
         self.video_processor = ValleyVideoProcessor(self.video_settings, self.sampling)
         ids = tokenizer.convert_tokens_to_ids(list(self.visual_tokens.values()))
@@ -102,8 +95,7 @@ class ValleyProcessor(ProcessorMixin):
 
         The prompt has four markers more for each medium, and with several chunks the words of their times.
         """
-        groups = frame_groups(self.pooling["name"], self.pooling["options"], num_frames)
-        return len(groups) * self.pooling["num_patches"] + num_frames
+        return self.layout.num_visual_tokens(num_frames)
 
     def media_spans(self, input_ids: Sequence[int]) -> list[tuple[int, int]]:
         """Find where each medium's tokens begin and end (exclusive) in a prompt, markers included."""
@@ -128,27 +120,14 @@ class ValleyProcessor(ProcessorMixin):
 
     # Placeholders.
 
-    def expansion(self, shown_at_s: Sequence[float]) -> str:
-        """Write the placeholders of a clip whose frames are shown at these times.
-
-        Where the pooling keeps several stretches apart, each is preceded by its time in words.
-        """
-        token = self.visual_tokens
-        groups = frame_groups(self.pooling["name"], self.pooling["options"], len(shown_at_s))
-        patches = token["im_patch"] * self.pooling["num_patches"]
-        timed = self.pooling["name"] == "chunk" and len(groups) > 1
-        body = "".join((f"{shown_at_s[group.start]:.1f}s " if timed else "") + patches for group in groups)
-        frames = token["vi_frame"] * len(shown_at_s)
-        return f"{token['im_start']}{body}{token['im_end']}{token['vi_start']}{frames}{token['vi_end']}"
-
     def replace_image_token(self, image_inputs: Any, image_idx: int, **_: object) -> str:  # noqa: ANN401, ARG002
         """Write one picture's placeholders."""
-        return self.expansion([0.0])
+        return self.layout.expansion([0.0])
 
     def replace_video_token(self, video_inputs: Any, video_idx: int, **_: object) -> str:  # noqa: ANN401
         """Write one clip's placeholders."""
         times = np.asarray(video_inputs["video_timestamps"][video_idx])
-        return self.expansion(times[np.asarray(video_inputs["video_frame_mask"][video_idx])].tolist())
+        return self.layout.expansion(times[np.asarray(video_inputs["video_frame_mask"][video_idx])].tolist())
 
     # Prompts.
 
@@ -177,10 +156,10 @@ class ValleyProcessor(ProcessorMixin):
             PromptTooLongError: truncation would have to cut through a medium.
         """
         options, sampling = sort_options(kwargs)
-        given = _flat(videos, _is_clip)
+        given = flat(videos, is_clip)
         metadata = list(video_metadata) if video_metadata is not None else [None] * len(given)
         clips = [self.video_processor.fetch(v, sampling, m) for v, m in zip(given, metadata, strict=True)]
-        media = ChatMedia([read_picture(i) for i in _flat(images, lambda _: False)], clips)
+        media = ChatMedia([read_picture(i) for i in flat(images, lambda _: False)], clips)
         prompts = None
         if text is not None:
             prompts = [Prompt(t) for t in ([text] if isinstance(text, str) else text)]
@@ -290,8 +269,8 @@ class ValleyProcessor(ProcessorMixin):
             wanted = sum(p.text.count(token) for p in prompts)
             if wanted != len(given):
                 raise PromptError(f"the prompt has {wanted} {token} but {len(given)} {name}s are given")
-        images = [self.expansion([0.0])] * len(media.images)
-        videos = [self.expansion(clip.shown_at_s.tolist()) for clip in media.videos]
+        images = [self.layout.expansion([0.0])] * len(media.images)
+        videos = [self.layout.expansion(clip.shown_at_s.tolist()) for clip in media.videos]
         texts, replaced = self.get_text_with_replacements([p.text for p in prompts], images, videos)
         kinds = {"image": IMAGE, "video": VIDEO}
         expanded = []
@@ -374,23 +353,6 @@ class ValleyProcessor(ProcessorMixin):
 
 def _metadata(clip: Clip) -> dict[str, Any]:
     return {"source": clip.source, "timestamps_s": clip.shown_at_s.tolist()}
-
-
-def _flat(media: Any, is_one: Callable[[Any], bool]) -> list[Any]:  # noqa: ANN401
-    """Take one medium, several, or a list for each prompt."""
-    if media is None:
-        return []
-    if is_one(media) or not isinstance(media, (list, tuple)):
-        return [media]
-    return [medium for group in media for medium in _flat(group, is_one)]
-
-
-def _is_clip(media: Any) -> bool:  # noqa: ANN401
-    """Tell one clip from several: pictures in a list are its frames, frames and metadata are a pair."""
-    if isinstance(media, tuple) and len(media) == 2 and isinstance(media[1], Mapping):
-        return True
-    first = media[0] if isinstance(media, (list, tuple)) and media else None
-    return isinstance(first, Image) or (isinstance(first, np.ndarray) and first.ndim == 3)
 
 
 __all__ = ["IMAGE_TOKEN", "VIDEO_TOKEN", "VISUAL_TOKENS", "PromptTooLongError", "ValleyProcessor"]

@@ -90,12 +90,24 @@ class MeanPooling(TemporalPooling):
         return features.mean(0)
 
 
+class FrameScore(nn.Linear):
+    """One number for each frame from all its patches.
+
+    A sum of products instead of a matrix product: summed pairwise, the thousands of terms keep their last digits,
+    whatever the machine's matrix library does.
+    """
+
+    def forward(self, input: Float[Tensor, "frame flat"]) -> Float[Tensor, " frame"]:  # noqa: A002
+        """Score frames, in float32."""
+        return (input.float() * self.weight.float()).sum(-1) + self.bias.float()
+
+
 class ImportancePooling(TemporalPooling):
     """Weighted sum over time; a linear layer scores each frame's flattened patches (Valley v2)."""
 
     def __init__(self, *, dim: int, num_patches: int) -> None:
         super().__init__(dim=dim, num_patches=num_patches)
-        self.pooling_layer = nn.Linear(num_patches * dim, 1)
+        self.pooling_layer = FrameScore(num_patches * dim, 1)
 
     def importance(self, features: Float[Tensor, "frame patch dim"]) -> Float[Tensor, " frame"]:
         """Give each frame its weight; the weights sum to one.
@@ -107,8 +119,7 @@ class ImportancePooling(TemporalPooling):
             raise ValueError(
                 f"importance pooling was made for {self.num_patches} patches, got {features.shape[1]}"
             )
-        scores = self.pooling_layer(features.flatten(1)).squeeze(-1)
-        return scores.float().softmax(0).to(features.dtype)
+        return self.pooling_layer(features.flatten(1)).softmax(0).to(features.dtype)
 
     def pool(self, features: Float[Tensor, "frame patch dim"]) -> Float[Tensor, "token dim"]:
         """Sum the frames by importance."""
@@ -213,9 +224,8 @@ TEMPORAL_POOLINGS: dict[str, type[TemporalPooling]] = {
 
 def sinusoids(num_positions: int, dim: int) -> Float[Tensor, "position dim"]:
     """Compute sinusoidal positions: sine and cosine interleaved, base 10000 (Attention Is All You Need, 3.5)."""
-    position = torch.arange(num_positions, dtype=torch.float32)[:, None]
-    rate = torch.exp(torch.arange(0, dim, 2, dtype=torch.float32) * (-torch.log(torch.tensor(10000.0)) / dim))
-    angles = position * rate
+    rate = 1 / torch.pow(10000, torch.arange(0, dim, 2) / dim)
+    angles = torch.arange(num_positions)[:, None] * rate
     table = torch.zeros(num_positions, dim)
     table[:, 0::2] = torch.sin(angles)
     table[:, 1::2] = torch.cos(angles[:, : dim // 2])

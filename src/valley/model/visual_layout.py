@@ -1,0 +1,55 @@
+"""How the visual tokens of a clip are laid out in the prompt, and how many there are; knows names, not tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .temporal_pooling import frame_groups
+
+# What each marker is called in the tokenizer; the names are the published model's.
+VISUAL_TOKENS = {
+    "im_start": "<im_start>",
+    "im_patch": "<im_patch>",
+    "im_end": "<im_end>",
+    "vi_start": "<vi_start>",
+    "vi_frame": "<vi_frame>",
+    "vi_end": "<vi_end>",
+}
+
+
+@dataclass(frozen=True)
+class VisualLayout:
+    """``<im_start>`` pooled patches ``<im_end> <vi_start>`` frames ``<vi_end>``; a picture is one frame.
+
+    Attributes:
+        pooling: name of the temporal pooling.
+        options: its options.
+        num_patches: patches of one frame.
+        tokens: the markers' names, as in `VISUAL_TOKENS`.
+    """
+
+    pooling: str
+    options: Mapping[str, Any]
+    num_patches: int
+    tokens: Mapping[str, str]
+
+    def num_visual_tokens(self, num_frames: int) -> int:
+        """Count the tokens of a clip that carry features."""
+        return len(frame_groups(self.pooling, self.options, num_frames)) * self.num_patches + num_frames
+
+    def expansion(self, shown_at_s: Sequence[float]) -> str:
+        """Write the placeholders of a clip whose frames are shown at these times.
+
+        Where the clip is pooled in several chunks, each is preceded by its time in words, such as "12.0s ".
+        """
+        groups = frame_groups(self.pooling, self.options, len(shown_at_s))
+        patches = self.tokens["im_patch"] * self.num_patches
+        timed = self.pooling == "chunk" and len(groups) > 1
+        body = "".join((f"{shown_at_s[group.start]:.1f}s " if timed else "") + patches for group in groups)
+        frames = self.tokens["vi_frame"] * len(shown_at_s)
+        markers = self.tokens
+        return (
+            f"{markers['im_start']}{body}{markers['im_end']}{markers['vi_start']}{frames}{markers['vi_end']}"
+        )
