@@ -29,7 +29,10 @@ PICTURE_SHARE = 0.12
 
 INTRODUCTION_SHARE = 0.02
 MOTION_SHARES = {"direction": 0.45, "event": 0.3, "caption": 0.25}
-"""Which of the tasks that tell how things move leads. At most one of these in a dialogue: a second could be copied from the first without looking."""
+"""Which of the tasks that tell how things move leads.
+
+At most one of these is in a dialogue: a second could be copied from the first without looking.
+"""
 
 OTHER_ANSWER_LANGUAGE_SHARE = 0.12
 """Dialogues that ask in one language and, after a system turn that says so, are answered in another."""
