@@ -4,16 +4,8 @@ import json
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import (
-    CLIPVisionConfig,
-    CLIPVisionModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-)
+
 from valley.errors import ConfigError
-from valley.model.composing_valley import compose
 from valley.model.modeling_valley import ValleyForConditionalGeneration
 from valley.model.processing_valley import ValleyProcessor
 from valley.training.config import make_config
@@ -23,42 +15,10 @@ from valley.training.run import train, unfinished_folder
 from valley.training.stages import part_of
 
 
-def byte_tokenizer():
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    core = Tokenizer(models.BPE({letter: i for i, letter in enumerate(letters)}, []))
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=core, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
-    )
-
-
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
+def base(compose_tiny, tmp_path_factory):
     """A Valley of a few thousand numbers, with a pooling that has weights."""
-    torch.manual_seed(0)
-    tower = CLIPVisionModel(
-        CLIPVisionConfig(
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            image_size=32,
-            patch_size=16,
-        )
-    )
-    tokenizer = byte_tokenizer()
-    llm = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            max_position_embeddings=2048,
-        )
-    )
-    model, processor = compose(tower, llm, tokenizer, temporal_pooling="importance", num_frames=4)
+    model, processor = compose_tiny(temporal_pooling="importance", num_frames=4)
     folder = tmp_path_factory.mktemp("base")
     model.save_pretrained(folder)
     processor.save_pretrained(folder)

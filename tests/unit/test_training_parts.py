@@ -11,7 +11,7 @@ from valley.errors import ConfigError, EmptyMediaError
 from valley.training.collator import Collator
 from valley.training.config import MediaSettings, make_config
 from valley.training.dataset import SampleError
-from valley.training.loss import assistant_loss
+from valley.training.loss import make_assistant_loss
 from valley.training.media import BadMediaError, MediaTally
 from valley.training.optimizer import PartwiseOptimizer
 from valley.training.progress import read_metrics
@@ -161,7 +161,7 @@ def test_text_alone_has_no_pixels():
 def test_a_step_without_any_word_to_learn_leaves_zero_gradients():
     logits = torch.randn(1, 4, 7, requires_grad=True)
     labels = torch.full((1, 4), -100)
-    loss = assistant_loss(logits, labels, 7, num_items_in_batch=torch.tensor(0))
+    loss = make_assistant_loss(Network())(logits, labels, 7, num_items_in_batch=torch.tensor(0))
     loss.backward()
     assert loss.item() == 0
     assert logits.grad is not None
@@ -172,7 +172,18 @@ def test_the_loss_is_the_mean_over_labelled_tokens():
     logits = torch.randn(1, 4, 7)
     labels = torch.tensor([[-100, -100, 3, 5]])
     expected = nn.functional.cross_entropy(logits[0, 1:3], labels[0, 2:])
-    torch.testing.assert_close(assistant_loss(logits, labels, 7), expected)
+    torch.testing.assert_close(make_assistant_loss(Network())(logits, labels, 7), expected)
+
+
+def test_a_step_that_meets_nothing_that_moves_leaves_zero_gradients():
+    network = Network()
+    freeze_all_but(network, ("multi_modal_projector",))
+    logits, labels = torch.randn(1, 4, 7), torch.tensor([[-100, -100, 3, 5]])
+    loss = make_assistant_loss(network)(logits, labels, 7)
+    loss.backward()
+    assert loss.item() > 0
+    assert torch.equal(network.model.multi_modal_projector.bias.grad, torch.zeros(3))
+    assert network.lm_head.weight.grad is None
 
 
 BAD = EmptyMediaError("a.mp4", "the file is empty")

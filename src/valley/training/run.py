@@ -29,7 +29,7 @@ from valley.training.assembly import load_or_compose
 from valley.training.collator import Collator
 from valley.training.config import TrainConfig
 from valley.training.dataset import SampleError, TrainingDataset, make_source
-from valley.training.loss import assistant_loss
+from valley.training.loss import make_assistant_loss
 from valley.training.media import MediaTally
 from valley.training.optimizer import PartwiseOptimizer
 from valley.training.progress import OnEvent, ProgressCallback, TrainingEvent, ignore_event, read_metrics
@@ -76,7 +76,7 @@ def train(config: TrainConfig, on_event: OnEvent = ignore_event, *, restart: boo
     set_seed(config.seed)
     model, processor = load_or_compose(config.model)
     moving = freeze_all_but(model, config.parts)
-    model.loss_function = assistant_loss
+    model.loss_function = make_assistant_loss(model)
     lasting_config = _switch_off_cache(model)
     tally = MediaTally(config.media, folder / QUARANTINE_NAME)
     dataset = _make_dataset(config, model, processor, tally)
