@@ -9,46 +9,57 @@ from collections.abc import Sequence
 from valley.errors import ValleyError
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit: 0 done, 1 an error the user can mend, 2 wrong usage, 130 Ctrl-C.
+def main() -> None:
+    """Run the command of this process and exit."""
+    from valley.cli.quiet import quieten
 
-    `--debug`, anywhere on the line, shows the traceback of an error.
+    words = sys.argv[1:]
+    quieten(debug=_wants_debug(words))
+    sys.exit(run(words))
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one command.
+
+    Args:
+        words: such as ``["chat", "a.mp4", "-q", "what?"]``. `--debug`, anywhere, lets errors through.
+
+    Returns:
+        The exit code: 0 done, 1 an error the user can mend, 2 wrong usage, 130 Ctrl-C.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    options = words[: words.index("--")] if "--" in words else words
-    debug = "--debug" in options
-    if debug:
-        words.remove("--debug")
+    debug = _wants_debug(words)
     try:
-        _run(words, debug=debug)
+        code = _command([w for w in words if w != "--debug"] if debug else list(words))
+        # What is left in the buffer is written here, where a reader that went away can still be handled.
         sys.stdout.flush()
     except BrokenPipeError:
         _silence_stdout()
-        sys.exit(141)  # what a shell reports for a reader that went away
+        return 1
     except KeyboardInterrupt:
-        _silence_stdout()
-        sys.exit(130)
+        return 130
     except (ValleyError, OSError) as error:
         if debug:
             raise
         from valley.cli.text import sentence
 
+        sys.stdout.flush()
         print(f"error: {sentence(error)}", file=sys.stderr)
-        sys.exit(1)
+        return 1
+    return code
 
 
-def _run(words: list[str], *, debug: bool) -> None:
+def _wants_debug(words: Sequence[str]) -> bool:
+    return "--debug" in (words[: words.index("--")] if "--" in words else words)
+
+
+def _command(words: list[str]) -> int:
     from valley.cli.app import app
-    from valley.cli.quiet import quieten
 
-    quieten(debug=debug)
     try:
         app(words, prog_name="valley")
     except SystemExit as end:
-        # What is left in the buffer is written here, where a reader that went away can still be handled.
-        sys.stdout.flush()
-        if end.code not in (0, None):
-            raise
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
 
 
 def _silence_stdout() -> None:

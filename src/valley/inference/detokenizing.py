@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 _HALF = "\N{REPLACEMENT CHARACTER}"
 
 
+@runtime_checkable
 class _Tokenizer(Protocol):
     def decode(self, token_ids: list[int], *, skip_special_tokens: bool, **kwargs: object) -> str | list[str]:
         """Turn ids into text."""

@@ -66,10 +66,13 @@ def request_from(options: Options) -> Request:
     if sampling is not None and any(v is not None for v in frames.values()):
         named = ", ".join(name for name, value in frames.items() if value is not None)
         raise ConfigError(f"want either sampling or {named}, got both")
+    direct = {name: given[name] for name in _DIRECT if name in given}
+    for name in direct.keys() & {"temperature", "top_p"}:
+        direct[name] = float(direct[name])
     params = GenerationParams(
         answer_language=given.get("language"),
         sampling=sampling or sampling_from(**frames),
-        **{name: given[name] for name in _DIRECT if name in given},
+        **direct,
     )
     return Request(params, given.get("system"))
 
@@ -80,5 +83,5 @@ def sampling_from(*, num_frames: int | None = None, fps: float | None = None) ->
     With `fps`, `num_frames` is the cap.
     """
     if fps is not None:
-        return FrameSampling(num_frames=None, fps=fps, max_frames=num_frames)
+        return FrameSampling(num_frames=None, fps=float(fps), max_frames=num_frames)
     return None if num_frames is None else FrameSampling(num_frames=num_frames)

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from valley.conversation import Conversation, Image, Video, user
 from valley.inference.media import MediaReader
 from valley.inference.prompting import build_prompt
 from valley.inference.resolving import resolve
 from valley.inference.weights import count_parameters
+from valley.model.configuration_valley import ValleyConfig
+from valley.model.processing_valley import ValleyProcessor
 from valley.video.sampling import FrameSampling
-
-if TYPE_CHECKING:
-    from valley.model.configuration_valley import ValleyConfig
-    from valley.model.processing_valley import ValleyProcessor
 
 _DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -110,7 +108,7 @@ def make_plan(
     seen = [reader.glance(m, sampling=sampling) for m in media]
     prompt = build_prompt(processor, Conversation((user(*media, question),)), seen)
     parameters = count_parameters(place)
-    name = str(choose_dtype(dtype, choose_device(device))).removeprefix("torch.")
+    name = choose_dtype(dtype, choose_device(device))
     name = parameters.dtype if name == "auto" else name
     num_bytes = _DTYPE_BYTES[name]
     limit, tokens = context_length(config), len(prompt.input_ids)

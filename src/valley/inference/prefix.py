@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 Key: TypeAlias = Hashable
 
 
+@runtime_checkable
 class CroppableCache(Protocol):
     """What is used of a transformers cache."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +12,8 @@ from valley.conversation import Conversation, Text
 from valley.errors import BackendError
 from valley.inference.media import SeenMedium
 from valley.inference.prefix import Key
+from valley.model.processing_valley import ValleyProcessor
 from valley.video.frames import Frames
-
-if TYPE_CHECKING:
-    from valley.model.processing_valley import ValleyProcessor
 
 
 @dataclass(frozen=True)

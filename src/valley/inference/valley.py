@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from typing_extensions import Self, Unpack
+from typing_extensions import Unpack
 
 from valley.conversation import Conversation, Image, Message, Text, Video, assistant, system, user
 from valley.errors import BackendError
@@ -29,9 +29,6 @@ from valley.inference.backend import (
 )
 from valley.inference.options import Options, request_from
 from valley.video.frames import Frames
-
-if TYPE_CHECKING:
-    import torch
 
 Parts = Sequence[Text | Image | Video | str]
 
@@ -76,16 +73,17 @@ class Valley:
         cls,
         name_or_path: str = "valley-mini",
         *,
-        dtype: str | torch.dtype | None = None,
-        device: str | torch.device | None = None,
+        dtype: object = None,
+        device: object = None,
         backend: str = "transformers",
-    ) -> Self:
+    ) -> Valley:
         """Load a model by embedded name, folder, or Hugging Face hub id.
 
         Args:
             name_or_path: such as "valley-mini", "out/instruct" or "someone/valley-7b".
-            dtype: "float32", "bfloat16" ...; None takes float32 on a CPU and the stored type on a GPU.
-            device: "cpu", "cuda:0" ...; None takes the GPU where there is one.
+            dtype: a torch dtype or its name, such as "bfloat16"; None takes float32 on a CPU and the stored
+                type on a GPU.
+            device: a torch device or its name, such as "cuda:0"; None takes the GPU where there is one.
             backend: the engine, a name of `valley.inference.backends`.
 
         Raises:

@@ -15,6 +15,8 @@ from valley.model.configuration_valley import ValleyConfig
 from valley.model.modeling_valley import ValleyForConditionalGeneration
 from valley.model.processing_valley import ValleyProcessor
 
+DTYPES = ("float32", "bfloat16", "float16")
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -25,9 +27,7 @@ class Loaded:
     processor: ValleyProcessor
 
 
-def load(
-    name_or_path: str, *, dtype: str | torch.dtype | None = None, device: str | torch.device | None = None
-) -> Loaded:
+def load(name_or_path: str, *, dtype: object = None, device: object = None) -> Loaded:
     """Load model and processor.
 
     Raises:
@@ -73,29 +73,33 @@ def context_length(config: ValleyConfig) -> int | None:
     return config.text_config.to_dict().get("max_position_embeddings")
 
 
-def choose_device(device: str | torch.device | None) -> torch.device:
-    """Take the accelerator where there is one."""
-    if device is not None:
-        try:
-            return torch.device(device)
-        except RuntimeError as error:
-            raise ConfigError(f"device {str(device)!r}: want cpu, cuda, cuda:0 or mps") from error
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return accelerator or torch.device("cpu")
+def choose_device(device: object) -> torch.device:
+    """Take the accelerator where there is one and nothing else is asked for.
+
+    Raises:
+        ConfigError: torch knows no such device.
+    """
+    if device is None:
+        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return accelerator or torch.device("cpu")
+    try:
+        return torch.device(str(device))
+    except RuntimeError as error:
+        raise ConfigError(f"device {str(device)!r}: want cpu, cuda, cuda:0 or mps") from error
 
 
-def choose_dtype(dtype: str | torch.dtype | None, device: torch.device) -> str | torch.dtype:
-    """Take the stored type on an accelerator; a CPU computes half precision slowly, so float32 there."""
-    if isinstance(dtype, str) and dtype != "auto":
-        if dtype not in DTYPES:
-            raise ConfigError(f"dtype {dtype!r}: want one of {', '.join(DTYPES)}")
-        return DTYPES[dtype]
+def choose_dtype(dtype: object, device: torch.device) -> str:
+    """Take the stored type on an accelerator; a CPU computes half precision slowly, so float32 there.
+
+    Raises:
+        ConfigError: it is no type for weights.
+    """
     if dtype is None:
-        return torch.float32 if device.type == "cpu" else "auto"
-    return dtype
-
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+        return "float32" if device.type == "cpu" else "auto"
+    name = str(dtype).removeprefix("torch.")
+    if name not in ("auto", *DTYPES):
+        raise ConfigError(f"dtype {name!r}: want one of {', '.join(DTYPES)}")
+    return name
 
 
 def _first_sentence(error: Exception) -> str:

@@ -11,7 +11,7 @@ from valley.inference.backend import GenerationParams
 class NextToken:
     """The likeliest token at temperature 0, else a seeded draw from the likeliest ones (top_p)."""
 
-    def __init__(self, params: GenerationParams, device: torch.device) -> None:
+    def __init__(self, params: GenerationParams) -> None:
         """Take the parameters of one answer; the draw has a generator of its own."""
         self._temperature = params.temperature
         self._top_p = params.top_p
@@ -21,7 +21,6 @@ class NextToken:
             self._generator.seed()
         else:
             self._generator.manual_seed(params.seed)
-        del device
 
     def __call__(self, logits: Tensor) -> int:
         """Choose from logits f[vocabulary]."""

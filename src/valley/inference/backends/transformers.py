@@ -65,8 +65,8 @@ class TransformersBackend:
         cls,
         name_or_path: str,
         *,
-        dtype: str | torch.dtype | None = None,
-        device: str | torch.device | None = None,
+        dtype: object = None,
+        device: object = None,
     ) -> TransformersBackend:
         """Load a checkpoint; see `Valley.from_pretrained`."""
         loaded = load(name_or_path, dtype=dtype, device=device)
@@ -84,7 +84,7 @@ class TransformersBackend:
         room = self._room(prompt, params)
         prepared_s = first_s = time.perf_counter()
         prefix = self._take_prefix(prompt)
-        choose = NextToken(params, self.model.device)
+        choose = NextToken(params)
         words = Detokenizer(self.processor.tokenizer, stop=params.stop)
         completion, reason = 0, "length"
         try:

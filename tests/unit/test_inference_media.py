@@ -1,0 +1,110 @@
+"""Each medium is decoded once, however often it is asked about, and again when its file changes."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+import valley.inference.media as media_module
+from valley.conversation import Image, Video
+from valley.errors import MediaNotFoundError, SamplingError
+from valley.inference.media import MediaReader
+from valley.video.sampling import FrameSampling
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Count what is really read."""
+    calls = []
+    original = media_module.read_frames
+
+    def counted(source, *args, **kwargs):
+        calls.append(source)
+        return original(source, *args, **kwargs)
+
+    monkeypatch.setattr(media_module, "read_frames", counted)
+    return calls
+
+
+def reader(**kwargs):
+    return MediaReader(FrameSampling(num_frames=4), **kwargs)
+
+
+def test_a_clip_is_decoded_once(clip_files, decoded):
+    media = reader()
+    first = media.read(Video(str(clip_files / "a.mp4")))
+    assert media.read(Video(clip_files / "a.mp4")) is first
+    assert len(decoded) == 1
+    assert first.use.timestamps_s == tuple(np.round(first.frames.shown_at_s, 6))
+    assert first.use.duration_s == pytest.approx(3.0)
+    assert len(first.frames) == 4
+
+
+def test_another_wish_is_another_medium(clip_files, decoded):
+    media = reader()
+    path = str(clip_files / "a.mp4")
+    seen = [
+        media.read(Video(path)),
+        media.read(Video(path), sampling=FrameSampling(fps=2.0)),
+        media.read(Video(path, start_s=1.0)),
+        media.read(Video(path), on_damage="warn"),
+    ]
+    assert len({s.key for s in seen}) == len(decoded) == 4
+    assert seen[2].use.timestamps_s[0] >= 1.0
+
+
+def test_a_changed_file_is_read_again(clip_files, decoded, tmp_path):
+    path = tmp_path / "clip.mp4"
+    media = reader()
+    shutil.copy(clip_files / "a.mp4", path)
+    before = media.read(Video(str(path)))
+    shutil.copy(clip_files / "b.mp4", path)
+    after = media.read(Video(str(path)))
+    assert len(decoded) == 2
+    assert before.key != after.key
+    assert not np.array_equal(before.frames.pixels, after.frames.pixels)
+
+
+def test_the_memory_is_bounded(clip_files, decoded):
+    media = reader(cache_bytes=1)
+    for name in ("a.mp4", "b.mp4", "a.mp4"):
+        media.read(Video(str(clip_files / name)))
+    assert len(decoded) == 3
+
+
+def test_bytes_are_known_by_their_content(clip_files, decoded):
+    media = reader()
+    data = (clip_files / "a.mp4").read_bytes()
+    seen = media.read(Video(data))
+    assert media.read(Video(bytes(bytearray(data)))) is seen
+    assert seen.use.path == f"{len(data)} bytes"
+
+
+def test_an_image_is_one_frame(clip_files):
+    seen = reader().read(Image(str(clip_files / "photo.png")))
+    assert (len(seen.frames), seen.use.kind, seen.use.timestamps_s) == (1, "image", (0.0,))
+
+
+def test_a_glance_tells_the_same_times_without_decoding(clip_files, decoded):
+    media = reader()
+    for wish in (None, FrameSampling(fps=3.0), FrameSampling(num_frames=100)):
+        for medium in (Video(str(clip_files / "a.mp4")), Video(str(clip_files / "b.mp4"), 0.5, 2.0)):
+            glance = media.glance(medium, sampling=wish)
+            assert decoded == []
+            assert glance.use == media.read(medium, sampling=wish).use
+            decoded.clear()
+
+
+def test_errors_name_the_file(clip_files):
+    with pytest.raises(SamplingError, match=r"a\.mp4.*outside"):
+        reader().read(Video(str(clip_files / "a.mp4"), start_s=90.0))
+    with pytest.raises(MediaNotFoundError, match=r"none\.mp4"):
+        reader().read(Video("none.mp4"))
+
+
+def test_subtitles_come_with_the_clip(clip_files, tmp_path):
+    words = tmp_path / "a.srt"
+    words.write_text("1\n00:00:00,500 --> 00:00:01,500\nhello there\n")
+    seen = reader().read(Video(str(clip_files / "a.mp4"), subtitles=str(words)))
+    assert "hello there" in seen.subtitles
+    assert reader().read(Video(str(clip_files / "a.mp4"))).subtitles == ""
