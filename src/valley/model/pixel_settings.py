@@ -41,8 +41,6 @@ class PixelSettings:
         """
         if set(self.size) not in ({"shortest_edge"}, {"height", "width"}):
             raise ValueError(f"size: want 'shortest_edge', or 'height' and 'width', got {self.size}")
-        object.__setattr__(self, "image_mean", tuple(self.image_mean))
-        object.__setattr__(self, "image_std", tuple(self.image_std))
         if self.crop_size is None and "shortest_edge" in self.size:
             raise ValueError(
                 "size has only a shortest edge, so that pictures differ in shape: give a crop_size"
@@ -66,6 +64,7 @@ class PixelSettings:
         for name in ("size", "crop_size"):
             if isinstance(known.get(name), int):
                 known[name] = _square(name, known[name])
+        known |= {name: tuple(known[name]) for name in ("image_mean", "image_std") if name in known}
         return cls(**known)
 
     def to_dict(self) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from .prompt_encoding import (
     choose_mark,
     control_pattern,
     encode,
+    neutralise,
     pad,
     padded_length,
 )
@@ -216,11 +217,15 @@ class ValleyProcessor(ProcessorMixin):
                 sampling.setdefault("do_sample_frames", True)
             for chat in chats:
                 load_media(chat, media, lambda v, own: self.video_processor.fetch(v, {**sampling, **own}))
-        mark = choose_mark(text for chat in chats for text in texts_of(chat))
+        written = [t for chat in chats for t in texts_of(chat)] + [
+            v for v in kwargs.values() if isinstance(v, str)
+        ]
+        mark, control = choose_mark(written), self._control_pattern()
+        if tokenize:
+            chats = [neutral(chat, control, mark) for chat in chats]
+            kwargs = {k: neutralise(v, control, mark) if isinstance(v, str) else v for k, v in kwargs.items()}
         rendered, spans = render_jinja_template(
-            conversations=[neutral(chat, self._control_pattern(), mark) for chat in chats]
-            if tokenize
-            else chats,
+            conversations=chats,
             tools=tools,
             documents=documents,
             chat_template=self._resolve_chat_template(chat_template),
