@@ -22,7 +22,7 @@ def test_every_backend_is_here():
     assert set(MAKERS) == set(BACKENDS.names())
 
 
-@pytest.fixture(params=sorted(MAKERS))
+@pytest.fixture(params=sorted(MAKERS), scope="module")
 def backend(request, tiny_checkpoint):
     return MAKERS[request.param](tiny_checkpoint)
 

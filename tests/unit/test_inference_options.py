@@ -11,6 +11,7 @@ from valley.video.sampling import FrameSampling
 
 def test_options_are_sorted():
     request = request_from({"temperature": 0.5, "system": "Be short.", "language": "es", "num_frames": 4})
+    assert request_from({"fps": 2, "temperature": 1}).params.temperature == 1.0
     assert request.system == "Be short."
     assert request.params == GenerationParams(
         temperature=0.5, answer_language="es", sampling=FrameSampling(num_frames=4)
@@ -24,7 +25,7 @@ def test_without_options_the_checkpoint_decides():
 
 
 def test_num_frames_caps_frames_per_second():
-    sampling = sampling_from(fps=2, num_frames=5)
+    sampling = sampling_from(fps=2.0, num_frames=5)
     assert sampling is not None
     assert (sampling.fps, sampling.cap) == (2, 5)
 

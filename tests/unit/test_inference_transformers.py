@@ -141,7 +141,7 @@ def test_the_end_token_ends(tiny_model, tiny_processor):
         """Its model always says the end token."""
 
         def _forward(self, ids, prefix, keys, media, start):
-            logits = super()._forward(ids, prefix, keys, media, start)
+            logits = super()._forward(ids, prefix, keys, media, start).clone()
             logits[next(iter(self._stop_ids))] = 1e9
             return logits
 

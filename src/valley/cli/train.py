@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,10 +33,17 @@ def train(
     ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Train one stage as a recipe says."""
-    from valley.training.config import read_config
+    """Train one stage as a recipe says.
 
-    config = read_config(recipe, overrides or [])
+    An interrupted run goes on when it is started again.
+    """
+    from valley.training.config import make_config, read_fields
+
+    fields = read_fields(recipe, overrides or [])
+    if fields.get("stage") in _PRETRAINING:
+        _pretrain(recipe, fields, as_json=as_json)
+        return
+    config = make_config(fields, where=str(recipe))
     _need_accelerate()
     from valley.training.run import train as run
 
@@ -48,10 +57,33 @@ def train(
         )
 
 
+# The embedded model's parts are taught before they are put together: stage -> module, settings, function.
+_PRETRAINING = {
+    "vision": ("valley.training.vision_pretraining", "VisionConfig", "train_vision"),
+    "language": ("valley.training.language_pretraining", "LanguageConfig", "train_language"),
+}
+
+
+def _pretrain(recipe: Path, fields: dict[str, Any], *, as_json: bool) -> None:
+    from valley.training.config import checked
+
+    module_name, schema, function = _PRETRAINING[fields["stage"]]
+    module = importlib.import_module(module_name)
+    config = checked(getattr(module, schema), fields, where=str(recipe))
+
+    def say(event: dict[str, Any]) -> None:
+        if as_json:
+            text.print_json(event, indent=None)
+        else:
+            print(f"step {event['step']}/{event['max_steps']}  loss {event['loss']:.4f}", file=sys.stderr)
+
+    folder = getattr(module, function)(config, say)
+    if not as_json:
+        print(f"{folder}: done")
+
+
 def _need_accelerate() -> None:
     """Say the pip line before anything is read; the trainer would say it later and longer."""
-    import importlib.util
-
     if importlib.util.find_spec("accelerate") is None:
         raise MissingExtraError(wanted_by="training", package="accelerate", extra="train")
 

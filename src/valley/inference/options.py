@@ -69,6 +69,8 @@ def request_from(options: Options) -> Request:
     direct = {name: given[name] for name in _DIRECT if name in given}
     for name in direct.keys() & {"temperature", "top_p"}:
         direct[name] = float(direct[name])
+    if frames["fps"] is not None:
+        frames["fps"] = float(frames["fps"])
     params = GenerationParams(
         answer_language=given.get("language"),
         sampling=sampling or sampling_from(**frames),
@@ -83,5 +85,5 @@ def sampling_from(*, num_frames: int | None = None, fps: float | None = None) ->
     With `fps`, `num_frames` is the cap.
     """
     if fps is not None:
-        return FrameSampling(num_frames=None, fps=float(fps), max_frames=num_frames)
+        return FrameSampling(num_frames=None, fps=fps, max_frames=num_frames)
     return None if num_frames is None else FrameSampling(num_frames=num_frames)

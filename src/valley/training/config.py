@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import yaml
 from pydantic import (
@@ -51,6 +51,9 @@ ALIASES = {
     "max_steps": "trainer.max_steps",
     "save_steps": "trainer.save_steps",
 }
+
+
+_Schema = TypeVar("_Schema", bound=BaseModel)
 
 
 class _Strict(BaseModel):
@@ -210,6 +213,11 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     Raises:
         ConfigError: the file is absent or no YAML, or a setting is unknown, missing or contradicts another.
     """
+    return make_config(read_fields(path, overrides), where=str(path))
+
+
+def read_fields(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a recipe's settings without checking them; see `read_config`."""
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such recipe")
@@ -218,13 +226,18 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
         raise ConfigError(f"{path}: want a recipe of named settings, got {type(fields).__name__}")
     for override in overrides:
         _override(fields, override)
-    return make_config(fields, where=str(path))
+    return fields
 
 
 def make_config(fields: dict[str, Any], *, where: str = "config") -> TrainConfig:
     """Check settings given as a dict; raise ConfigError with every fault, each with its place."""
+    return checked(TrainConfig, fields, where=where)
+
+
+def checked(schema: type[_Schema], fields: dict[str, Any], *, where: str) -> _Schema:
+    """Check settings against any schema; raise ConfigError with every fault, each with its place."""
     try:
-        return TrainConfig.model_validate(fields)
+        return schema.model_validate(fields)
     except ValidationError as error:
         faults = [
             ".".join(str(k) for k in fault["loc"]) + ": " + fault["msg"].removeprefix("Value error, ")
