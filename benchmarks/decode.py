@@ -1,19 +1,18 @@
-"""Read 8 frames, spread evenly, of each clip: this project beside decord and transformers' load_video, in one run.
+"""Read 8 frames, spread evenly, of each clip: this project beside decord and transformers, in one run.
 
-    python benchmarks/decode.py --clips ../shared/clips          a table of ratios, above 1 is faster than the peer
-    python benchmarks/decode.py --json                           the same for programs
-    python benchmarks/decode.py --memory                         peak memory on a two-hour 720p file
+    python benchmarks/decode.py --clips ../shared/clips     a table of ratios, above 1 is faster than the peer
+    python benchmarks/decode.py --json                      the same for programs
+    python benchmarks/decode.py --memory                    peak memory on a two-hour 720p file
 
 The readers take turns on each clip and the best of several rounds counts, so that a busy machine troubles all
-alike. Pixels are compared first: a reader that gives other frames is no peer. Long clips are generated and kept
-in --cache.
+alike. Pixels are compared first: a reader that gives other frames is no peer. Long clips are generated and
+kept in --cache.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -39,10 +38,14 @@ MIB = 2**20
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--clips", type=Path, help="folder of videos to measure beside the generated ones")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--memory", action="store_true", help="measure peak memory on a two-hour 720p file instead")
+    parser.add_argument(
+        "--memory", action="store_true", help="measure peak memory on a two-hour 720p file instead"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="how often each reader takes its turn")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "valley-benchmark-clips")
     parser.add_argument("--no-generated", action="store_true", help="measure the clips of --clips only")
@@ -51,7 +54,11 @@ def main() -> None:
     if options.memory:
         report_memory(two_hours(options.cache), as_json=options.json)
         return
-    clips = sorted(p for p in options.clips.iterdir() if p.suffix in {".mp4", ".mkv", ".webm"}) if options.clips else []
+    clips = (
+        sorted(p for p in options.clips.iterdir() if p.suffix in {".mp4", ".mkv", ".webm"})
+        if options.clips
+        else []
+    )
     if not options.no_generated:
         clips += [two_minutes(options.cache), one_keyframe(options.cache)]
     rows = [measure(clip, options.rounds) for clip in clips]
@@ -63,7 +70,9 @@ def measure(clip: Path, rounds: int) -> dict[str, str | float | None]:
     frames = read_frames(clip, SAMPLING)
     assert frames.frame_numbers is not None
     numbers = frames.frame_numbers.tolist()
-    readers: dict[str, Callable[[], NDArray[np.uint8]]] = {"valley": lambda: read_frames(clip, SAMPLING).pixels}
+    readers: dict[str, Callable[[], NDArray[np.uint8]]] = {
+        "valley": lambda: read_frames(clip, SAMPLING).pixels
+    }
     if can_decord(clip, frames):
         readers["decord"] = lambda: read_decord(clip, numbers)
     if np.array_equal(read_transformers(clip, numbers), frames.pixels):
@@ -129,7 +138,12 @@ def report(rows: list[dict[str, str | float | None]], *, as_json: bool) -> None:
         return
     print("| clip | valley, ms | times decord's speed | times transformers' |\n|---|---|---|---|")
     for r in rows:
-        cells = [r["clip"], r["valley_ms"], r["speed_vs_decord"] or "cannot read", r["speed_vs_transformers"] or "-"]
+        cells = [
+            r["clip"],
+            r["valley_ms"],
+            r["speed_vs_decord"] or "cannot read",
+            r["speed_vs_transformers"] or "-",
+        ]
         print("| " + " | ".join(str(c) for c in cells) + " |")
     print(f"| median | | {median} | |")
 
@@ -146,7 +160,9 @@ def report_memory(clip: Path, *, as_json: bool) -> None:
     frames, peak = done.stdout.strip().splitlines()
     peak_mib = int(peak) / (MIB if sys.platform == "darwin" else 1024)
     if as_json:
-        print(json.dumps({"clip": clip.name, "peak_rss_mib": round(peak_mib, 1), "seconds": round(seconds, 2)}))
+        print(
+            json.dumps({"clip": clip.name, "peak_rss_mib": round(peak_mib, 1), "seconds": round(seconds, 2)})
+        )
     else:
         size_mib = clip.stat().st_size / MIB
         print(f"{clip.name} ({size_mib:.0f} MiB): {frames}, {seconds:.1f} s, peak memory {peak_mib:.0f} MiB")
@@ -154,7 +170,9 @@ def report_memory(clip: Path, *, as_json: bool) -> None:
 
 def moving_picture(num_frames: int, width_px: int, height_px: int) -> Iterator[NDArray[np.uint8]]:
     """Render a camera that pans over a texture, with a box that moves: real motion for the encoder."""
-    small = np.random.default_rng(0).integers(0, 256, (height_px // 8 + 40, width_px // 8 + 400, 3), dtype=np.uint8)
+    small = np.random.default_rng(0).integers(
+        0, 256, (height_px // 8 + 40, width_px // 8 + 400, 3), dtype=np.uint8
+    )
     texture = np.kron(small, np.ones((8, 8, 1), dtype=np.uint8))
     for number in range(num_frames):
         left = (number * 3) % (texture.shape[1] - width_px)
@@ -197,7 +215,11 @@ def two_hours(cache: Path) -> Path:
         for turn in range(60):
             for packet, (pts, dts) in zip(packets, times, strict=True):
                 packet.stream = copy
-                packet.pts, packet.dts, packet.time_base = pts + turn * length, dts + turn * length, stream.time_base
+                packet.pts, packet.dts, packet.time_base = (
+                    pts + turn * length,
+                    dts + turn * length,
+                    stream.time_base,
+                )
                 target.mux(packet)
     part.replace(clip)
     return clip

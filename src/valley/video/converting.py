@@ -38,7 +38,7 @@ def fit_size(width_px: int, height_px: int, size_px: Size) -> tuple[int, int]:
     return max(1, round(width_px * size_px / shorter)), max(1, round(height_px * size_px / shorter))
 
 
-def quarter_turns(rotation_deg: float) -> int:
+def quarter_turns(rotation_deg: float | int) -> int:
     """Count the quarter turns against the clock that bring a picture upright; odd angles round."""
     return round(rotation_deg / 90) % 4
 

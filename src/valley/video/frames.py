@@ -36,7 +36,7 @@ class Frames:
     shown_at_s: NDArray[np.float64]
     missing_s: tuple[float, ...] = ()
     frame_numbers: NDArray[np.int64] | None = None
-    end_s: float | None = None
+    end_s: float | int | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.dtype != np.uint8 or self.pixels.ndim != 4 or self.pixels.shape[-1] != 3:
@@ -81,12 +81,12 @@ class Frames:
         return Frames(self.pixels[chosen], self.shown_at_s[chosen], self.missing_s, numbers, self.end_s)
 
     @classmethod
-    def from_arrays(cls, images: Any, shown_at_s: Sequence[float] | NDArray[np.float64]) -> Frames:  # noqa: ANN401
+    def from_arrays(cls, images: Any, shown_at_s: Any) -> Frames:  # noqa: ANN401
         """Make frames of a list of u8 [height, width, 3] (PIL pictures or arrays), or of one stacked array.
 
         Args:
             images: all of one size.
-            shown_at_s: one time a frame, seconds.
+            shown_at_s: one time a frame, seconds; a list or an array.
 
         Raises:
             MediaError: pictures of different size, or times that do not fit.

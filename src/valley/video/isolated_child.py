@@ -17,6 +17,8 @@ from valley.video.isolation import GRACE_S, MOST_HEADER_BYTES, READY, receive, s
 from valley.video.limits import DecodeLimits
 from valley.video.sampling import FrameSampling
 
+# What the decoder itself may use beside the wanted frames: references and threads of a 4K stream.
+_WORKING_BYTES = 2**30
 _LARGEST_CPU_SHARE = 64  # threads that may burn CPU at once, for the backstop when the parent is gone
 
 
@@ -95,7 +97,7 @@ def limit_resources(limits: DecodeLimits) -> None:
 
     statm = Path("/proc/self/statm")
     used_pages = int(statm.read_text(encoding="ascii").split()[0]) if statm.exists() else 0
-    memory_bytes = used_pages * resource.getpagesize() + 2 * limits.max_memory_bytes
+    memory_bytes = used_pages * resource.getpagesize() + limits.max_memory_bytes + _WORKING_BYTES
     seconds = math.ceil(limits.timeout_s + GRACE_S) * _LARGEST_CPU_SHARE
     for kind, bound in (
         (resource.RLIMIT_AS, memory_bytes),

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -58,7 +59,7 @@ def call_child(
     limits: DecodeLimits,
     *,
     command: Sequence[str] | None = None,
-    start_timeout_s: float = START_TIMEOUT_S,
+    start_timeout_s: float | int = START_TIMEOUT_S,
 ) -> tuple[dict[str, Any], NDArray[np.uint8]]:
     """Run one task in a child process and return its header and pixels (none for a probe).
 
@@ -109,6 +110,9 @@ def call_child(
         finally:
             timer.cancel()
             process.kill()
+            with suppress(BrokenPipeError):  # closing flushes what a dead child did not take
+                assert process.stdin is not None
+                process.stdin.close()
 
 
 def _checked(header: dict[str, Any], source: str) -> dict[str, Any]:

@@ -25,9 +25,9 @@ class DecodeLimits:
 
     max_size_bytes: int = 64 * 2**30
     max_pixels: int = 2**26
-    max_duration_s: float = 48 * 3600.0
+    max_duration_s: float | int = 48 * 3600.0
     max_frames_walked: int = 10_000_000
-    timeout_s: float = 600.0
+    timeout_s: float | int = 600.0
     max_memory_bytes: int = 4 * 2**30
 
     def __post_init__(self) -> None:
@@ -81,7 +81,7 @@ class Guard:
                 "raise max_pixels or scale the file down",
             )
 
-    def duration(self, duration_s: float | None) -> None:
+    def duration(self, duration_s: float | int | None) -> None:
         """Refuse a clip that lasts too long."""
         if duration_s is not None and duration_s > self.limits.max_duration_s:
             raise TooLongError(

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
 
 import av
 from av.container import InputContainer
@@ -67,6 +66,8 @@ def open_media(source: str | Path | bytes, guard: Guard) -> Iterator[InputContai
         target = file if isinstance(source, bytes) else f"file:{Path(source).absolute()}"
         try:
             container = av.open(target, mode="r", options=options, timeout=_OPEN_TIMEOUT_S)
+        except MemoryError:
+            raise
         except FFmpegError as error:
             raise explain_unreadable(guard.source, file) from error
         with container:
@@ -74,7 +75,7 @@ def open_media(source: str | Path | bytes, guard: Guard) -> Iterator[InputContai
 
 
 @contextmanager
-def _open_bytes(source: str | Path | bytes, guard: Guard) -> Iterator[BinaryIO]:
+def _open_bytes(source: str | Path | bytes, guard: Guard) -> Iterator[io.BufferedIOBase]:
     if isinstance(source, bytes):
         guard.size(len(source))
         yield io.BytesIO(source)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from valley.errors import SamplingError
 
 Rule: TypeAlias = Literal["time", "valley-2023", "valley-2023-fps"]
+# `float | int` in signatures: run-time type checks take 1 for no float.
 Times: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.int64]
 
@@ -47,11 +48,11 @@ class FrameSampling:
     """
 
     num_frames: int | None = None
-    fps: float | None = None
+    fps: float | int | None = None
     max_frames: int | None = None
-    start_s: float | None = None
-    end_s: float | None = None
-    times_s: tuple[float, ...] | None = None
+    start_s: float | int | None = None
+    end_s: float | int | None = None
+    times_s: tuple[float | int, ...] | None = None
     keyframes: bool = False
     max_visual_tokens: int | None = None
     tokens_per_frame: int | None = None
@@ -137,8 +138,8 @@ def choose(
     shown_at_s: Times,
     keyframe: NDArray[np.bool_] | None = None,
     *,
-    average_fps: float | None = None,
-    end_s: float | None = None,
+    average_fps: float | int | None = None,
+    end_s: float | int | None = None,
 ) -> Indices:
     """Choose frames by their times.
 
@@ -193,7 +194,7 @@ def _window(sampling: FrameSampling, times: Times, last_end_s: float) -> Indices
     return inside.astype(np.int64) if len(inside) else _on_display([start_s], times)
 
 
-def _at_times(wanted_s: tuple[float, ...], times: Times, last_end_s: float) -> Indices:
+def _at_times(wanted_s: tuple[float | int, ...], times: Times, last_end_s: float) -> Indices:
     outside = [t for t in wanted_s if t > last_end_s + SAME_TIME_S]
     if outside:
         raise SamplingError(f"times_s {outside} lie outside the clip, which ends at {last_end_s:.3f} s")
@@ -241,7 +242,7 @@ def _cap(chosen: Indices, times: Times, cap: int | None) -> Indices:
     return chosen[picked]
 
 
-def _by_number(sampling: FrameSampling, times: Times, average_fps: float | None) -> Indices:
+def _by_number(sampling: FrameSampling, times: Times, average_fps: float | int | None) -> Indices:
     if sampling.rule == "valley-2023":
         return np.linspace(0, len(times) - 1, sampling.cap or DEFAULT_NUM_FRAMES).astype(np.int64)
     assert sampling.fps is not None

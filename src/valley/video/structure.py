@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from typing import BinaryIO
 
 from valley.errors import EmptyMediaError, NotAVideoError, TruncatedError
 
@@ -13,7 +12,7 @@ _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"<MPD", b"v=0")
 _CUT_CURE = "fetch or copy it again"
 
 
-def refuse_bad_head(source: str, file: BinaryIO) -> None:
+def refuse_bad_head(source: str, file: io.BufferedIOBase) -> None:
     """Refuse what must not reach FFmpeg: nothing, and playlists.
 
     Raises:
@@ -28,7 +27,7 @@ def refuse_bad_head(source: str, file: BinaryIO) -> None:
         raise NotAVideoError(source, "is a playlist, which names other files", "give the video itself")
 
 
-def explain_unreadable(source: str, file: BinaryIO) -> NotAVideoError | TruncatedError:
+def explain_unreadable(source: str, file: io.BufferedIOBase) -> NotAVideoError | TruncatedError:
     """Tell a cut file from one that never was a video, once FFmpeg has refused it."""
     file.seek(0)
     head = file.read(12)
@@ -48,7 +47,7 @@ def is_iso_media(head: bytes) -> bool:
     return head[4:8] in {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}
 
 
-def is_cut_short(file: BinaryIO) -> bool:
+def is_cut_short(file: io.BufferedIOBase) -> bool:
     """Whether the container's own sizes (mp4, mov, mkv, webm, avi) reach beyond the end of the file."""
     size_bytes = file.seek(0, io.SEEK_END)
     file.seek(0)
@@ -62,7 +61,7 @@ def is_cut_short(file: BinaryIO) -> bool:
     return False
 
 
-def _iso_boxes(file: BinaryIO) -> tuple[set[bytes], bool]:
+def _iso_boxes(file: io.BufferedIOBase) -> tuple[set[bytes], bool]:
     """List the top-level boxes, and whether the last one reaches beyond the end."""
     size_bytes = file.seek(0, io.SEEK_END)
     kinds: set[bytes] = set()

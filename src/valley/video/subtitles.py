@@ -36,8 +36,8 @@ _MARKUP = re.compile(r"<[^<>\n]*>|\{\\[^{}\n]*\}")
 class Cue:
     """Words shown from `start_s` to `end_s`, seconds from the first shown frame."""
 
-    start_s: float
-    end_s: float
+    start_s: float | int
+    end_s: float | int
     text: str
 
 
@@ -163,11 +163,13 @@ def _read_embedded(container: InputContainer, number: int, guard: Guard) -> list
     return sorted(cues, key=_by_time)
 
 
-def _by_time(cue: Cue) -> tuple[float, float]:
+def _by_time(cue: Cue) -> tuple[float | int, float | int]:
     return cue.start_s, cue.end_s
 
 
-def as_prompt(cues: Iterable[Cue], start_s: float | None = None, end_s: float | None = None) -> str:
+def as_prompt(
+    cues: Iterable[Cue], start_s: float | int | None = None, end_s: float | int | None = None
+) -> str:
     """Write the cues that are shown within a window as words for a prompt, one line a cue.
 
     Returns:
@@ -179,7 +181,7 @@ def as_prompt(cues: Iterable[Cue], start_s: float | None = None, end_s: float | 
     return "\n".join(f"[{_clock(c.start_s)}-{_clock(c.end_s)}] {c.text}" for c in inside)
 
 
-def _clock(time_s: float) -> str:
+def _clock(time_s: float | int) -> str:
     """Write 72.04 as 1:12.0, and 3672 as 1:01:12.0."""
     tenths = round(time_s * 10)
     minutes, tenths = divmod(tenths, 600)

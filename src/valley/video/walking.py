@@ -6,6 +6,7 @@ decoder would conceal that with invented pixels.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -23,6 +24,9 @@ from valley.video.limits import Guard
 from valley.video.planning import PacketIndex, Stretch, keyframe_before, plan_stretches
 
 UNKNOWN = -1
+# Filling and draining frame threads costs more than they save on shorter stretches (docs/decisions/0001).
+THREADED_PACKETS = 120
+MOST_THREADS = 4
 READ_ON_PACKETS = 64  # reading this many packets costs less than a seek
 
 
@@ -157,13 +161,21 @@ class Walk:
         by_packet = present[np.argsort(index.packet[present], kind="stable")]
         packets = index.packet[by_packet]
         found = np.zeros(len(wanted), dtype=np.bool_)
-        for stretch in plan_stretches(index, present):
+        stretches = plan_stretches(index, present)
+        self._set_threads(stretches)
+        for stretch in stretches:
             start, stop = np.searchsorted(packets, [stretch.first, stretch.last + 1])
             wanted_pts = set(index.pts[by_packet[start:stop]].tolist())
             found[[self._slots[pts] for pts in self._stretch(stretch, wanted_pts)]] = True
         if self._pixels is None:
             return np.zeros((len(wanted), 1, 1, 3), dtype=np.uint8), found
         return self._pixels, found
+
+    def _set_threads(self, stretches: list[Stretch]) -> None:
+        longest = max((s.last - s.first + 1 for s in stretches), default=0)
+        threaded = longest >= THREADED_PACKETS
+        self._context.thread_type = "FRAME" if threaded else "SLICE"
+        self._context.thread_count = min(MOST_THREADS, os.cpu_count() or 1) if threaded else 1
 
     def _stretch(self, stretch: Stretch, wanted_pts: set[int]) -> set[int]:
         """Decode one stretch; tell the time stamps of the frames that came out sound."""
@@ -184,6 +196,8 @@ class Walk:
             context.skip_frame = "DEFAULT" if wanted else "NONREF"
             try:
                 frames = context.decode(packet)
+            except MemoryError:  # FFmpeg's is one of its errors too, but says nothing of the file
+                raise
             except FFmpegError:
                 outcome.failed.append(position)
                 continue
