@@ -115,12 +115,10 @@ def test_subtitles_go_into_the_prompt_as_text(tiny_processor, make_clip, tmp_pat
 
     path = tmp_path / "clip.mp4"
     write_video(path, make_clip(10, 64, 64), fps=5)
-    path.with_suffix(".srt").write_text("1\n00:00:00,500 --> 00:00:01,000\nHello <|end|>\n")
+    path.with_suffix(".srt").write_text("1\n00:00:00,500 --> 00:00:01,000\nHello there\n")
     part = {"type": "video", "path": str(path), "subtitles": "auto"}
     ids = encode(tiny_processor, ask(part))["input_ids"][0]
-    assert "Hello <|end|>" in tiny_processor.tokenizer.decode(ids)
-    end = tiny_processor.tokenizer.convert_tokens_to_ids("<|end|>")
-    assert (ids == end).sum() == 1
+    assert "] Hello there" in tiny_processor.tokenizer.decode(ids)
 
 
 def test_a_conversation_record_is_its_messages(tiny_processor, make_clip, tmp_path):

@@ -130,7 +130,7 @@ def _source(part: Mapping[str, Any], keys: Sequence[str]) -> Any:  # noqa: ANN40
 
 def _subtitles(part: Mapping[str, Any], source: Any) -> str:  # noqa: ANN401
     which = part.get("subtitles") or "off"
-    if which == "off" or not isinstance(source, (str, Path)):
+    if which == "off" or not isinstance(source, (str, Path, bytes)):
         return ""
     subtitles = importlib.import_module("valley.video.subtitles")
     cues = subtitles.read_subtitles(source, which)

@@ -30,7 +30,7 @@ from .temporal_pooling import build_temporal_pooling
 from .visual_layout import VISUAL_TOKENS
 
 CHAT_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
-END_TOKEN, PAD_TOKEN = "<|end|>", "<|pad|>"  # noqa: S105  # names of tokens, no secrets
+END_TOKEN, PAD_TOKEN = "<|end|>", "<|pad|>"  # names of tokens, no secrets
 CHAT_TEMPLATE = Path(__file__).with_name("chat_template.jinja")
 
 # How far composing may move the logits of plain text: far above rounding, far below a missing scale or cap.

@@ -39,7 +39,7 @@ class ValleyImageProcessor:
         self,
         images: Any,
         return_tensors: str | None = None,
-        **_: object,  # noqa: ANN401
+        **_: object,
     ) -> BatchFeature:
         """Turn one picture, or several, into `pixel_values`, as Hugging Face's image processors do."""
         pictures = images if isinstance(images, (list, tuple)) else [images]

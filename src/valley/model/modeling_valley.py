@@ -82,7 +82,7 @@ class ValleyModel(ValleyPreTrainedModel):
     def get_image_features(
         self,
         pixel_values: Float[Tensor, "image 3 height width"],
-        **kwargs: Any,  # noqa: ANN401, ARG002
+        **kwargs: Any,  # noqa: ANN401
     ) -> BaseModelOutputWithPooling:
         """Encode pictures, each as a clip of one frame; `pooler_output` lists their visual tokens."""
         features = self.encode_frames(pixel_values)
@@ -96,7 +96,7 @@ class ValleyModel(ValleyPreTrainedModel):
         pixel_values_videos: Float[Tensor, "video frame 3 height width"],
         video_frame_mask: Bool[Tensor, "video frame"] | None = None,
         video_timestamps: Float[Tensor, "video frame"] | None = None,
-        **kwargs: Any,  # noqa: ANN401, ARG002
+        **kwargs: Any,  # noqa: ANN401
     ) -> BaseModelOutputWithPooling:
         """Encode clips; `pooler_output` lists their visual tokens, as many as each clip's length asks for.
 

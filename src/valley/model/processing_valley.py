@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from transformers import BatchFeature
@@ -121,7 +121,7 @@ class ValleyProcessor(ProcessorMixin):
 
     # Placeholders.
 
-    def replace_image_token(self, image_inputs: Any, image_idx: int, **_: object) -> str:  # noqa: ANN401, ARG002
+    def replace_image_token(self, image_inputs: Any, image_idx: int, **_: object) -> str:  # noqa: ANN401
         """Write one picture's placeholders."""
         return self.layout.expansion([0.0])
 

@@ -170,7 +170,7 @@ def _without_marks(
     return kept_ids, kept_offsets
 
 
-def _described(  # noqa: PLR0913
+def _described(
     ids: Sequence[int],
     offsets: Sequence[tuple[int, int]],
     prompt: Prompt,
