@@ -14,6 +14,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from valley.video.converting import Picture, Size, fit_size, over_white
 from valley.video.limits import Guard
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"})
+# Raster formats alone: Pillow hands PostScript to another program.
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
 TIMESTAMP_FILES = ("timestamps.txt", "timestamps.json")
 DEFAULT_GAP_S = 1.0  # between pictures whose times nobody tells; said at warning
 
@@ -49,14 +52,22 @@ def is_still(source: str | Path | bytes) -> bool:
         return False
 
 
+@lru_cache(maxsize=1)
+def _formats() -> tuple[str, ...]:
+    PIL.Image.init()  # which formats there are depends on how Pillow was built
+    return tuple(f for f in _FORMATS if f in PIL.Image.OPEN)
+
+
 def _num_frames(image: PIL.Image.Image) -> int:
+    if image.format == "MPO":  # a phone's photograph with a depth or brightness map behind it
+        return 1
     return int(getattr(image, "n_frames", 1))  # only formats that can be animated have the attribute
 
 
 def _open(source: str | Path | bytes) -> AbstractContextManager[PIL.Image.Image]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # Guard.picture decides
-        return PIL.Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+        return PIL.Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=_formats())
 
 
 def load_still(source: str | Path | bytes, guard: Guard, *, size_px: Size = None) -> Picture:
