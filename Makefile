@@ -1,19 +1,31 @@
-# Everything runs in the checkout's own .venv.
-PYTHON ?= python3
+# Everything runs in the checkout's own .venv; constraints.txt has the exact versions.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check slow mini docs clean
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check docs pages slow mini clean
 
+help:            ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# torch comes first and alone: an index that only has torch's own builds is then asked for nothing else.
 $(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "want Python 3.10 or newer: make PYTHON=/path/to/python3.10" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q torch -c constraints.txt
 	$(BIN)/pip install -q -e ".[dev]" -c constraints.txt
-	touch $@
+	@touch $@
+
+install: $(STAMP) ## make .venv and install this checkout with everything a developer needs
 
 demo: $(STAMP)   ## answer questions about the clips in examples/, in three languages, offline
 	$(BIN)/valley demo
+
+test: check docs ## the whole gate: lint, layers, types, documentation, tests
+	$(BIN)/pytest
 
 check: $(STAMP)  ## lint, format, layers, types
 	$(BIN)/ruff check .
@@ -21,21 +33,22 @@ check: $(STAMP)  ## lint, format, layers, types
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
-test: check docs ## the whole gate
-	$(BIN)/pytest
-
-slow: $(STAMP)   ## the slow tests too
-	$(BIN)/pytest -m "slow and not gpu and not network"
-
-docs: $(STAMP)   ## build the documentation, warnings are errors
+docs: $(STAMP)   ## build the documentation into site/; warnings are errors
 	$(BIN)/mkdocs build --strict -q
 
-mini: $(STAMP)   ## rebuild the embedded model from nothing (about 40 minutes on two cores)
+pages: $(STAMP)  ## write the generated page and the pictures of the documentation anew
+	$(BIN)/python docs/generate_cli.py
+	$(BIN)/python docs/make_images.py
+
+slow: $(STAMP)   ## the slow tests
+	$(BIN)/pytest -m "slow and not gpu and not network"
+
+mini: $(STAMP)   ## rebuild the embedded model from nothing into out/mini
 	$(BIN)/valley train recipes/mini/vision.yaml
 	$(BIN)/valley train recipes/mini/language.yaml
 	$(BIN)/valley train recipes/mini/align.yaml
 	$(BIN)/valley train recipes/mini/instruct.yaml
 	$(BIN)/valley eval synthetic --model out/mini/instruct
 
-clean:
-	rm -rf out site dist build .pytest_cache .ruff_cache .hypothesis
+clean:           ## remove what builds and runs leave behind (out/ holds trained models: it stays)
+	rm -rf site dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
