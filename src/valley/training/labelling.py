@@ -10,7 +10,7 @@ from torch import Tensor
 from valley.conversation import Conversation, Message, Text, Video
 from valley.errors import ConversationError
 from valley.model.processing_valley import ValleyProcessor
-from valley.training.media import Medium, Sample
+from valley.training.media import Sample
 
 IGNORED_LABEL = -100  # what torch's cross entropy and transformers' Trainer skip and do not count
 
@@ -36,12 +36,12 @@ def encode(processor: ValleyProcessor, sample: Sample, *, max_length: int | None
         )
     options: dict[str, Any] = {} if max_length is None else {"truncation": True, "max_length": max_length}
     encoded = processor.apply_chat_template(
-        _typed_messages(conversation, sample.media),
+        _typed_messages(conversation, sample),
         tokenize=True,
         return_dict=True,
         return_tensors="pt",
         return_assistant_tokens_mask=True,
-        **({"processor_kwargs": options} if options else {}),
+        processor_kwargs=options,
     )
     row = {name: value for name, value in encoded.items() if name != "assistant_masks"}
     for name in ("input_ids", "attention_mask", "mm_token_type_ids"):
@@ -59,13 +59,16 @@ def _without_media(conversation: Conversation) -> Conversation:
     return Conversation(messages, conversation.language, conversation.id, conversation.metadata)
 
 
-def _typed_messages(conversation: Conversation, media: tuple[Medium, ...]) -> list[dict[str, Any]]:
-    remaining = iter(media)
+def _typed_messages(conversation: Conversation, sample: Sample) -> list[dict[str, Any]]:
+    subtitles = sample.subtitles or ("",) * len(sample.media)
+    remaining = iter(zip(sample.media, subtitles, strict=True))
 
     def part(p: Any) -> dict[str, Any]:  # noqa: ANN401
         if isinstance(p, Text):
             return {"type": "text", "text": p.text}
-        kind = "video" if isinstance(p, Video) else "image"
-        return {"type": kind, kind: next(remaining)}
+        medium, words = next(remaining)
+        if isinstance(p, Video):
+            return {"type": "video", "video": medium, "subtitles_text": words}
+        return {"type": "image", "image": medium}
 
     return [{"role": m.role, "content": [part(p) for p in m.parts]} for m in conversation.messages]

@@ -18,6 +18,7 @@ from valley.training.config import MediaSettings
 from valley.video.decoding import read_frames, read_image
 from valley.video.frames import Frames
 from valley.video.sampling import FrameSampling
+from valley.video.subtitles import as_prompt, read_subtitles
 
 Medium: TypeAlias = Frames | NDArray[np.uint8]
 
@@ -33,11 +34,14 @@ class BadMediaError(ValleyError):
 class Sample:
     """One conversation with its media, in the order in which the conversation names them.
 
-    A clip is `Frames`, a picture u8[H, W, 3]. `unreadable` says why the sample must not be learned from.
+    A clip is `Frames`, a picture u8[H, W, 3]. `subtitles` has the timed text of each medium as it goes into
+    the prompt, empty where there is none; the whole is empty where nobody asked. `unreadable` says why the
+    sample must not be learned from.
     """
 
     conversation: Conversation
     media: tuple[Medium, ...] = ()
+    subtitles: tuple[str, ...] = ()
     unreadable: str = ""
 
 
@@ -112,14 +116,16 @@ def load_media(
         BadMediaError: too many could not be read.
     """
     media: list[Medium] = []
+    subtitles: list[str] = []
     for part in conversation.media:
         try:
             media.append(_read(part, settings, default_num_frames))
+            subtitles.append(_read_subtitles(part))
         except MediaError as error:
             tally.bad(error, sample_id=conversation.id)
             return Sample(conversation, unreadable=str(error))
         tally.good()
-    return Sample(conversation, tuple(media))
+    return Sample(conversation, tuple(media), tuple(subtitles))
 
 
 def _read(part: Image | Video, settings: MediaSettings, default_num_frames: int) -> Medium:
@@ -130,3 +136,9 @@ def _read(part: Image | Video, settings: MediaSettings, default_num_frames: int)
         num_frames = default_num_frames
     sampling = FrameSampling(num_frames=num_frames, fps=settings.fps, start_s=part.start_s, end_s=part.end_s)
     return read_frames(part.source, sampling)
+
+
+def _read_subtitles(part: Image | Video) -> str:
+    if isinstance(part, Image) or part.subtitles == "off" or isinstance(part.source, bytes):
+        return ""
+    return as_prompt(read_subtitles(part.source, part.subtitles), part.start_s, part.end_s)

@@ -216,7 +216,7 @@ def _training_arguments(config: TrainConfig, folder: Path) -> TrainingArguments:
 def _switch_off_cache(model: ValleyForConditionalGeneration) -> ValleyConfig:
     """Keep training from filling a KV cache; return the config as it is to be saved, without this."""
     lasting_config = copy.deepcopy(model.config)
-    model.config.text_config.use_cache = False
+    model.model.language_model.config.use_cache = False
     return lasting_config
 
 
