@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,17 +38,11 @@ def train(
 
     An interrupted run goes on when it is started again.
     """
-    from valley.training.config import make_config, read_fields
+    from valley.training.config import read_fields
 
     fields = read_fields(recipe, overrides or [])
-    if fields.get("stage") in _PRETRAINING:
-        _pretrain(recipe, fields, as_json=as_json)
-        return
-    config = make_config(fields, where=str(recipe))
-    _need_accelerate()
-    from valley.training.run import train as run
-
     watch = _JsonLines() if as_json else _ProgressLine(sys.stderr.isatty())
+    run, config = _stage(recipe, fields)
     result = run(config, watch.on_event, restart=not resume)
     if not as_json:
         print(
@@ -64,22 +59,19 @@ _PRETRAINING = {
 }
 
 
-def _pretrain(recipe: Path, fields: dict[str, Any], *, as_json: bool) -> None:
-    from valley.training.config import checked
+def _stage(recipe: Path, fields: dict[str, Any]) -> tuple[Callable[..., Any], Any]:
+    """Find what runs the recipe's stage, and check its settings."""
+    from valley.training.config import checked, make_config
 
-    module_name, schema, function = _PRETRAINING[fields["stage"]]
-    module = importlib.import_module(module_name)
-    config = checked(getattr(module, schema), fields, where=str(recipe))
+    if fields.get("stage") in _PRETRAINING:
+        module_name, schema, function = _PRETRAINING[fields["stage"]]
+        module = importlib.import_module(module_name)
+        return getattr(module, function), checked(getattr(module, schema), fields, where=str(recipe))
+    config = make_config(fields, where=str(recipe))
+    _need_accelerate()
+    from valley.training.run import train as run
 
-    def say(event: dict[str, Any]) -> None:
-        if as_json:
-            text.print_json(event, indent=None)
-        else:
-            print(f"step {event['step']}/{event['max_steps']}  loss {event['loss']:.4f}", file=sys.stderr)
-
-    folder = getattr(module, function)(config, say)
-    if not as_json:
-        print(f"{folder}: done")
+    return run, config
 
 
 def _need_accelerate() -> None:

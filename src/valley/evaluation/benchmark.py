@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from valley.conversation import Conversation
 from valley.registry import Registry
@@ -35,6 +35,7 @@ class Item:
     reference: str
 
 
+@runtime_checkable
 class Benchmark(Protocol):
     """A set of questions; one file in `valley/evaluation/benchmarks` each."""
 

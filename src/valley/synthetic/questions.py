@@ -27,12 +27,13 @@ PICTURE_TASKS: tuple[str, ...] = ("color", "shape", "size", "place", "count", "p
 
 @dataclass(frozen=True)
 class Question:
-    """One question about a clip, with its only right answer."""
+    """One question about a clip, its only right answer, and the object it is about, if it is about one."""
 
     task: str
     language: str
     text: str
     answer: str
+    about: ObjectTruth | None = None
 
 
 def ask(
@@ -50,10 +51,10 @@ def ask(
     answered = _ANSWERERS[task](truth, language, rng)
     if answered is None:
         return None
-    fields, answer = answered
+    fields, answer, about = answered
     choices = wording.phrasings(task, language, unseen=unseen)
     text = wording.contract(choices[int(rng.integers(len(choices)))].format(**fields), language)
-    return Question(task, language, text[0].upper() + text[1:], answer)
+    return Question(task, language, text[0].upper() + text[1:], answer, about)
 
 
 def caption(truth: Truth, language: str) -> str:
@@ -77,7 +78,7 @@ def introduce(language: str, rng: np.random.Generator, *, unseen: bool = False) 
     return Question("who", language, choices[int(rng.integers(len(choices)))], wording.INTRODUCTION[language])
 
 
-_Answered = tuple[dict[str, str], str] | None
+_Answered = tuple[dict[str, str], str, ObjectTruth | None] | None
 
 
 def _pick(truth: Truth, rng: np.random.Generator) -> ObjectTruth:
@@ -100,19 +101,19 @@ def _color(truth: Truth, language: str, rng: np.random.Generator) -> _Answered:
         return None
     alone = len(truth.objects) == 1 and rng.random() < 0.5
     it = wording.THE_OBJECT[language] if alone else wording.the_shape(item.shape, language)
-    return {"it": it}, wording.color_answer(item.color, language)
+    return {"it": it}, wording.color_answer(item.color, language), item
 
 
 def _shape(truth: Truth, language: str, rng: np.random.Generator) -> _Answered:
     item = _pick(truth, rng)
     alone = len(truth.objects) == 1 and rng.random() < 0.5
     it = wording.THE_OBJECT[language] if alone else wording.the_color(item.color, language)
-    return {"it": it}, wording.shape_answer(item.shape, language)
+    return {"it": it}, wording.shape_answer(item.shape, language), item
 
 
 def _size(truth: Truth, language: str, rng: np.random.Generator) -> _Answered:
     item = _pick(truth, rng)
-    return {"it": _named(truth, item, language, rng)}, wording.size_answer(item.size, language)
+    return {"it": _named(truth, item, language, rng)}, wording.size_answer(item.size, language), item
 
 
 def _direction(truth: Truth, language: str, rng: np.random.Generator) -> _Answered:
@@ -121,12 +122,16 @@ def _direction(truth: Truth, language: str, rng: np.random.Generator) -> _Answer
         return None
     item = travelling[int(rng.integers(len(travelling)))]
     assert item.direction is not None
-    return {"it": _named(truth, item, language, rng)}, wording.direction_answer(item.direction, language)
+    return (
+        {"it": _named(truth, item, language, rng)},
+        wording.direction_answer(item.direction, language),
+        item,
+    )
 
 
 def _event(truth: Truth, language: str, rng: np.random.Generator) -> _Answered:
     item = _pick(truth, rng)
-    return {"it": _named(truth, item, language, rng)}, wording.event_answer(item, language)
+    return {"it": _named(truth, item, language, rng)}, wording.event_answer(item, language), item
 
 
 def _start_place(truth: Truth, language: str, rng: np.random.Generator) -> _Answered:
@@ -147,13 +152,13 @@ def _place(
     if not known:
         return None
     item, place = known[int(rng.integers(len(known)))]
-    return {"it": _named(truth, item, language, rng)}, wording.place_answer(place, language)
+    return {"it": _named(truth, item, language, rng)}, wording.place_answer(place, language), item
 
 
 def _count(truth: Truth, language: str, rng: np.random.Generator) -> _Answered:
     if len(truth.objects) == 1 and rng.random() < 0.75:
         return None  # two objects come in every fifth clip only: ask there as often as elsewhere
-    return {}, wording.count_answer(len(truth.objects), language)
+    return {}, wording.count_answer(len(truth.objects), language), None
 
 
 def _presence(truth: Truth, language: str, rng: np.random.Generator) -> _Answered:
@@ -169,11 +174,11 @@ def _presence(truth: Truth, language: str, rng: np.random.Generator) -> _Answere
         if all((o.color, o.shape) != (item.color, item.shape) for o in truth.objects):
             break
     asked = {"a": wording.name_of(item, language, article="a")}
-    return asked, wording.presence_answer(item, language, present=present)
+    return asked, wording.presence_answer(item, language, present=present), item if present else None
 
 
 def _caption(truth: Truth, language: str, rng: np.random.Generator) -> _Answered:  # noqa: ARG001
-    return {}, caption(truth, language)
+    return {}, caption(truth, language), truth.objects[0]
 
 
 _ANSWERERS = {

@@ -50,6 +50,17 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """What a sample is made of, before anything is rendered; `scene` and `truth` are None without media."""
+
+    scene: Scene | None
+    times_s: tuple[float, ...]
+    truth: Truth | None
+    asked: tuple[Question, ...]
+    conversation: Conversation
+
+
+@dataclass(frozen=True)
 class SampleStream:
     """Samples by number.
 
@@ -68,21 +79,24 @@ class SampleStream:
     max_rounds: int = 8
 
     def sample(self, index: int) -> Sample:
-        """Draw sample number `index`."""
-        scene, times_s, conversation = self._draw(index)
-        if scene is None:
-            return Sample(None, conversation)
-        return Sample(render_frames(scene, times_s, size_px=(self.size_px, self.size_px)), conversation)
+        """Draw and render sample number `index`."""
+        drawn = self.draw(index)
+        if drawn.scene is None:
+            return Sample(None, drawn.conversation)
+        size_px = (self.size_px, self.size_px)
+        return Sample(render_frames(drawn.scene, drawn.times_s, size_px=size_px), drawn.conversation)
 
     def conversation(self, index: int) -> Conversation:
         """Give the words of sample number `index` without rendering its clip."""
-        return self._draw(index)[2]
+        return self.draw(index).conversation
 
-    def _draw(self, index: int) -> tuple[Scene | None, list[float], Conversation]:
+    def draw(self, index: int) -> Drawn:
+        """Draw sample number `index` without rendering it."""
         rng = np.random.default_rng([self.seed, index])
         language = self.languages[int(rng.integers(len(self.languages)))]
         if self.kind == "instructions" and rng.random() < INTRODUCTION_SHARE:
-            return None, [], _dialogue([questions.introduce(language, rng)], language, None)
+            asked = [questions.introduce(language, rng)]
+            return Drawn(None, (), None, tuple(asked), _dialogue(asked, language, None))
         scene = draw_scene(rng)
         times_s, truth = self._look(scene, rng)
         if self.kind == "captions":
@@ -91,7 +105,8 @@ class SampleStream:
             asked = self._rounds(truth, language, rng)
         medium = Image("") if truth.is_image else Video("")
         told = wording.ANSWER_IN[language] if any(q.language != language for q in asked) else None
-        return scene, times_s, _dialogue(asked, language, medium, told=told)
+        dialogue = _dialogue(asked, language, medium, told=told)
+        return Drawn(scene, tuple(times_s), truth, tuple(asked), dialogue)
 
     def _look(self, scene: Scene, rng: np.random.Generator) -> tuple[list[float], Truth]:
         if rng.random() < PICTURE_SHARE:

@@ -1,62 +1,49 @@
 """Teaches a small CLIP vision tower to see the synthetic world, from nothing.
 
 Dense heads on the class token (presence, shape, position and radius of each colour) and on the patch tokens
-(colour and shape of what covers them) carry the lesson and are thrown away: at equal frames a contrastive
-or captioning loss learned no position. The tower is saved as a plain `CLIPVisionModel`.
+(colour and shape of what covers them) carry the lesson and are thrown away: at equal frames a contrastive or
+captioning loss learned no position. The tower is saved as a plain `CLIPVisionModel`.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-import math
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import PositiveInt
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from valley.synthetic.generator import draw_scene
 from valley.synthetic.render import render_frames
 from valley.synthetic.scene import Scene
 from valley.synthetic.world import COLORS, SHAPES
-
-logger = logging.getLogger(__name__)
+from valley.training.lessons import LessonConfig, LessonResult, begin, finish, teach
+from valley.training.progress import OnEvent, ignore_event
+from valley.training.record import write_json
 
 PIXEL_MEAN, PIXEL_STD = 0.5, 0.25
-FRAMES_PER_SCENE = 2
+BICUBIC = 3
+"""Pillow's number of the filter."""
+
 HIDDEN_BY_EDGE = 0.35
 """An object counts as present while its centre is at most this many radii outside the picture."""
 
 
-class VisionConfig(BaseModel):
-    """Recipe of the vision tower."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class VisionConfig(LessonConfig):
+    """Recipe of the vision tower; `batch_size` counts scenes."""
 
     stage: Literal["vision"]
-    output_dir: Path
-    seed: int = 0
-    num_frames: int = Field(gt=0)
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    warmup_steps: int = 150
-    save_every_steps: int = 500
-    image_size: int = 64
-    patch_size: int = 8
-    hidden_size: int = 128
-    num_layers: int = 4
-    num_heads: int = 4
+    frames_per_scene: PositiveInt = 2
+    image_size: PositiveInt = 64
+    patch_size: PositiveInt = 8
+    hidden_size: PositiveInt = 128
+    num_layers: PositiveInt = 4
+    num_heads: PositiveInt = 4
     two_objects_share: float = 0.5
-    bf16: bool = True
 
 
 class ScenePictures(Dataset[dict[str, Tensor]]):
@@ -66,14 +53,11 @@ class ScenePictures(Dataset[dict[str, Tensor]]):
         """Remember the recipe; item i is drawn from the seed and i alone."""
         self.config = config
 
-    def __len__(self) -> int:
-        return self.config.num_frames // FRAMES_PER_SCENE
-
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         """Draw one scene and look at it at random times: pixels u8[frame height width 3] and its labels."""
         rng = np.random.default_rng([self.config.seed, 77, index])
         scene = draw_scene(rng, two_objects_share=self.config.two_objects_share)
-        times_s = rng.uniform(0, scene.duration_s, size=FRAMES_PER_SCENE).tolist()
+        times_s = rng.uniform(0, scene.duration_s, size=self.config.frames_per_scene).tolist()
         size_px = self.config.image_size
         pixels = render_frames(scene, times_s, size_px=(size_px, size_px)).pixels
         labels = [frame_labels(scene, t, size_px // self.config.patch_size) for t in times_s]
@@ -164,7 +148,6 @@ def make_tower(config: VisionConfig) -> CLIPVisionModel:
             image_size=config.image_size,
             patch_size=config.patch_size,
             projection_dim=config.hidden_size,
-            attn_implementation="eager",  # on CPU in bfloat16 about 1.4 times as fast as sdpa
         )
     )
     grid = config.image_size // config.patch_size
@@ -178,80 +161,24 @@ def make_tower(config: VisionConfig) -> CLIPVisionModel:
     return tower
 
 
-@dataclass
-class _State:
-    tower: CLIPVisionModel
-    heads: AttributeHeads
-    optimizer: torch.optim.Optimizer
-    step: int = 0
+class VisionLesson(nn.Module):
+    """The tower with the heads that only serve to teach it."""
 
-    def parts(self) -> dict[str, Any]:
-        return {"tower": self.tower, "heads": self.heads, "optimizer": self.optimizer}
+    def __init__(self, config: VisionConfig) -> None:
+        """Make everything untrained."""
+        super().__init__()
+        self.tower = make_tower(config)
+        self.heads = AttributeHeads(config.hidden_size)
 
-    def save(self, path: Path) -> None:
-        part = path.with_name(path.name + ".part")
-        torch.save({"step": self.step} | {k: v.state_dict() for k, v in self.parts().items()}, part)
-        part.replace(path)
-
-    def load(self, path: Path) -> None:
-        saved = torch.load(path, weights_only=True)
-        self.step = saved["step"]
-        for name, part in self.parts().items():
-            part.load_state_dict(saved[name])
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Give the losses of all heads."""
+        hidden = self.tower(pixel_values=normalize(batch["pixels"]), output_hidden_states=True).hidden_states
+        return self.heads.losses(hidden[-1], batch)
 
 
-def train_vision(config: VisionConfig, on_event: Callable[[dict[str, Any]], None] | None = None) -> Path:
-    """Train the tower and save it; continue from the last checkpoint in the output folder.
-
-    Args:
-        config: the recipe.
-        on_event: called with {"step", "max_steps", "loss", ...} about once a second.
-
-    Returns:
-        The folder with the saved `CLIPVisionModel` and `training.json`.
-    """
-    torch.manual_seed(config.seed)
-    config.output_dir.mkdir(parents=True, exist_ok=True)
-    tower, heads = make_tower(config), AttributeHeads(config.hidden_size)
-    parameters = [*tower.parameters(), *heads.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-    state = _State(tower, heads, optimizer)
-    checkpoint = config.output_dir / "checkpoint.pt"
-    if checkpoint.exists():
-        state.load(checkpoint)
-        logger.info("continuing %s at step %d", config.output_dir, state.step)
-    began_s, report = time.monotonic(), {}
-    max_steps = config.num_frames // config.batch_size
-    for batch in _batches(config, first_step=state.step):
-        report = _step(config, state, batch, max_steps)
-        if state.step % config.save_every_steps == 0:
-            state.save(checkpoint)
-        if on_event and state.step % 20 == 0:
-            on_event({"stage": "vision", "step": state.step, "max_steps": max_steps, **report})
-    tower.save_pretrained(config.output_dir)
-    record = {
-        "config": config.model_dump(mode="json"),
-        "seconds_this_run": round(time.monotonic() - began_s, 1),
-        "final": report,
-        "num_parameters": sum(p.numel() for p in tower.parameters()),
-    }
-    (config.output_dir / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    return config.output_dir
-
-
-def _batches(config: VisionConfig, *, first_step: int) -> Iterator[dict[str, Tensor]]:
-    scenes = config.batch_size // FRAMES_PER_SCENE
-    order = range(first_step * scenes, config.num_frames // FRAMES_PER_SCENE)
-    loader = DataLoader(
-        ScenePictures(config),
-        batch_size=scenes,
-        sampler=order,
-        num_workers=1,
-        drop_last=True,
-        prefetch_factor=4,
-    )
-    for batch in loader:
-        yield {k: v.flatten(0, 1) for k, v in batch.items()}
+def collate(scenes: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Put the frames of several scenes into one batch."""
+    return {name: torch.cat([scene[name] for scene in scenes]) for name in scenes[0]}
 
 
 def normalize(pixels: Tensor) -> Tensor:
@@ -259,18 +186,25 @@ def normalize(pixels: Tensor) -> Tensor:
     return (pixels.permute(0, 3, 1, 2).float() / 255 - PIXEL_MEAN) / PIXEL_STD
 
 
-def _step(config: VisionConfig, state: _State, batch: dict[str, Tensor], max_steps: int) -> dict[str, float]:
-    warm = min(1.0, (state.step + 1) / config.warmup_steps)
-    cosine = 0.5 * (1 + math.cos(math.pi * state.step / max_steps))
-    for group in state.optimizer.param_groups:
-        group["lr"] = config.learning_rate * warm * max(cosine, 0.01)
-    with torch.autocast("cpu", torch.bfloat16, enabled=config.bf16):
-        hidden = state.tower(pixel_values=normalize(batch["pixels"]), output_hidden_states=True).hidden_states
-        losses = state.heads.losses(hidden[-1], batch)
-    loss = torch.stack(list(losses.values())).sum()
-    state.optimizer.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_([p for g in state.optimizer.param_groups for p in g["params"]], 1.0)
-    state.optimizer.step()
-    state.step += 1
-    return {"loss": loss.item()} | {k: v.item() for k, v in losses.items()}
+def train_vision(
+    config: VisionConfig, on_event: OnEvent = ignore_event, *, restart: bool = False
+) -> LessonResult:
+    """Teach the tower and save it with its pixel settings; an interrupted run goes on.
+
+    Raises:
+        ConfigError: the run is already finished, and `restart` is not set.
+    """
+    begin(config, restart=restart)
+    torch.manual_seed(config.seed)
+    lesson = VisionLesson(config)
+    result = teach(lesson, ScenePictures(config), config, collate=collate, on_event=on_event)
+    lesson.tower.save_pretrained(config.output_dir)
+    pixels = {
+        "size": {"height": config.image_size, "width": config.image_size},
+        "resample": BICUBIC,
+        "image_mean": [PIXEL_MEAN] * 3,
+        "image_std": [PIXEL_STD] * 3,
+    }
+    write_json(config.output_dir / "preprocessor_config.json", pixels)
+    finish(config, result, on_event)
+    return result
