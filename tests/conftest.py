@@ -1,7 +1,7 @@
-"""A tiny Valley, composed offline: CLIP tower, Llama, byte-level BPE tokenizer; for every test that needs a model.
+"""A tiny Valley, composed offline: CLIP tower, Llama, byte-level BPE; for every test that needs a model.
 
-Fixtures: `tiny_model`, `tiny_processor` (shared), `tiny_checkpoint` (a saved folder), `compose_tiny` (makes another, with
-fields of `ValleyConfig`), `tiny_parts` (its tokenizer, tower and language model, fresh), `make_clip`.
+Fixtures: `tiny_model`, `tiny_processor` (shared), `tiny_checkpoint` (a saved folder), `compose_tiny` (makes
+another, with fields of `ValleyConfig`), `tiny_parts` (tokenizer, tower, language model, fresh), `make_clip`.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _tiny():
 
 @pytest.fixture
 def tiny_model(_tiny):
-    """A composed model of random weights, mean pooling, evaluation mode; shared: do not change its weights."""
+    """A composed model, random weights, mean pooling, evaluation mode; shared: do not change its weights."""
     return _tiny[0]
 
 
@@ -149,6 +149,7 @@ def tiny_parts() -> SimpleNamespace:
 def clip_files(tmp_path_factory) -> Path:
     """A folder with a.mp4 and b.mp4 (a square moves right, left; 24 frames at 8 per second) and photo.png."""
     from PIL import Image
+
     from valley.video.encoding import write_video
 
     folder = tmp_path_factory.mktemp("clips")

@@ -1,4 +1,4 @@
-"""What must not change an answer: company in the batch, padding, the cache, a picture's being called a clip."""
+"""What must not change an answer: company in the batch, padding, the cache, calling a picture a clip."""
 
 from __future__ import annotations
 
@@ -207,8 +207,10 @@ def test_saved_and_loaded_in_another_process_the_logits_are_equal(
         model = AutoModelForImageTextToText.from_pretrained(folder)
         processor = AutoProcessor.from_pretrained(folder)
         clip = np.load(work + "/clip.npy")
-        chat = [{"role": "user", "content": [{"type": "video", "video": clip}, {"type": "text", "text": "Which way?"}]}]
-        inputs = processor.apply_chat_template(chat, tokenize=True, return_dict=True, add_generation_prompt=True)
+        parts = [{"type": "video", "video": clip}, {"type": "text", "text": "Which way?"}]
+        inputs = processor.apply_chat_template(
+            [{"role": "user", "content": parts}], tokenize=True, return_dict=True, add_generation_prompt=True
+        )
         with torch.no_grad():
             torch.save(model(**inputs).logits, work + "/logits.pt")
         """

@@ -156,7 +156,7 @@ def test_cutting_takes_words_and_leaves_media_and_turns(tiny_processor, make_cli
 
 def test_media_that_do_not_fit_are_refused(tiny_processor, make_clip):
     messages = [{"role": "user", "content": [{"type": "video", "video": make_clip(3)}]}]
-    with pytest.raises(PromptTooLongError, match="at most 20 tokens.*fewer frames") as raised:
+    with pytest.raises(PromptTooLongError, match=r"at most 20 tokens.*fewer frames") as raised:
         encode(tiny_processor, messages, processor_kwargs={"truncation": True, "max_length": 20})
     assert isinstance(raised.value, ConversationError)
 

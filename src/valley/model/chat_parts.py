@@ -1,4 +1,4 @@
-"""Typed parts of messages: collect the media, read what they name, and keep user text apart from control tokens."""
+"""Typed parts of messages: read the media they name, and keep user text apart from control tokens."""
 
 from __future__ import annotations
 

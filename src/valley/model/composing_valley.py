@@ -56,12 +56,12 @@ def compose(
     """Make a model and its processor; projector and learned poolings are new, the parts keep their weights.
 
     Args:
-        vision_tower: a model (it becomes part of the new one), a folder or a hub id; of a CLIP-like pair of towers
-            the one for pictures is taken. Without a class token the mean of the patches is the frame token.
+        vision_tower: a model (it becomes part of the new one), a folder or a hub id; of a CLIP-like pair the
+            tower for pictures is taken. Without a class token the mean of the patches is the frame token.
         language_model: a causal language model, a folder or a hub id.
         tokenizer: a fast tokenizer, a folder or a hub id; the language model's by default. It is copied.
-        image_settings: `PixelSettings` for pictures; by default what the tower's folder says, else squashed to the
-            tower's picture size and normalised as CLIP does.
+        image_settings: `PixelSettings` for pictures; by default what the tower's folder says, else squashed
+            to the tower's picture size and normalised as CLIP does.
         video_settings: the same for frames; the pictures' by default.
         config: fields of `ValleyConfig`, such as ``temporal_pooling="chunk"``.
 
@@ -103,15 +103,17 @@ def compose(
 
 
 def _load_tower(vision_tower: PreTrainedModel | str | Path) -> PreTrainedModel:
-    tower = AutoModel.from_pretrained(vision_tower) if isinstance(vision_tower, (str, Path)) else vision_tower
+    tower: Any = vision_tower
+    if isinstance(vision_tower, (str, Path)):
+        tower = AutoModel.from_pretrained(vision_tower)
     if "vision_config" in tower.config.sub_configs:
         tower = tower.get_submodule("vision_model")
     tower = tower.base_model
     fresh = _empty(tower.config)
     if type(fresh) is not type(tower):
         raise PartsError(
-            f"{type(tower).__name__}: its config makes a {type(fresh).__name__}, so a saved checkpoint could not be "
-            "read again; give the vision tower itself"
+            f"{type(tower).__name__}: its config makes a {type(fresh).__name__}, so that a saved "
+            "checkpoint could not be read again; give the vision tower itself"
         )
     return tower
 
@@ -138,7 +140,8 @@ def _tower_shape(tower: PreTrainedModel, config: ValleyConfig) -> TowerShape:
         raise PartsError(f"{type(tower).__name__} gives no hidden states of {config.num_patches} patches")
     if not -len(states) <= config.vision_feature_layer < len(states):
         raise PartsError(
-            f"vision_feature_layer {config.vision_feature_layer}: {type(tower).__name__} has {len(states)} states"
+            f"vision_feature_layer {config.vision_feature_layer}: "
+            f"{type(tower).__name__} has {len(states)} states"
         )
     return TowerShape(num_prefix_tokens=states[-1].shape[1] - config.num_patches)
 
@@ -161,12 +164,8 @@ def _config(
         "vision_config": tower.config._attn_implementation,
         "text_config": language_model.config._attn_implementation,
     }
-    config = ValleyConfig(
-        vision_config=tower.config,
-        text_config=language_model.config,
-        attn_implementation=attention,
-        **fields,
-    )
+    parts = {"vision_config": tower.config, "text_config": language_model.config}
+    config = ValleyConfig(**parts, **fields, attn_implementation=attention)  # pyright: ignore[reportCallIssue]
     config.lm_head_bias = head.bias is not None
     config.num_prefix_tokens = _tower_shape(tower, config).num_prefix_tokens
     return config
@@ -176,12 +175,14 @@ def _assemble(
     config: ValleyConfig, tower: PreTrainedModel, language_model: PreTrainedModel
 ) -> ValleyForConditionalGeneration:
     """Build the frame without memory, then put the parts in; only projector and pooling are made anew."""
+    model: Any
     with torch.device("meta"):
         model = ValleyForConditionalGeneration(config)
     inner = language_model.base_model
     if type(inner) is not type(model.model.language_model):
         raise PartsError(
-            f"{type(language_model).__name__}: its config makes a {type(model.model.language_model).__name__}; "
+            f"{type(language_model).__name__}: its config makes a "
+            f"{type(model.model.language_model).__name__}; "
             "give a causal language model for text alone"
         )
     model.model.vision_tower = tower
@@ -213,7 +214,7 @@ def _add_tokens(model: ValleyForConditionalGeneration, tokenizer: Any) -> None: 
     if tokenizer.pad_token is None:
         tokenizer.pad_token = PAD_TOKEN
     tokenizer.padding_side = "left"
-    if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
+    if len(tokenizer) > model.config.text_config.vocab_size:
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     _embed_new(model, sorted(set(tokenizer.get_vocab().values()) - before))
     for name, token in VISUAL_TOKENS.items():
@@ -233,7 +234,7 @@ def _embed_new(model: ValleyForConditionalGeneration, ids: Sequence[int]) -> Non
     """Start new tokens near the mean of the old ones, so that they are neither loud nor all the same."""
     if not ids:
         return
-    table: Tensor = model.get_input_embeddings().weight
+    table: Any = model.get_input_embeddings().weight
     old = [i for i in range(table.shape[0]) if i not in set(ids)]
     known = table[old].float()
     noise = torch.randn(len(ids), table.shape[1], generator=torch.Generator().manual_seed(0))
@@ -265,8 +266,8 @@ def _refuse_other_logits(model: ValleyForConditionalGeneration, probe: Tensor, w
     error = float((got - wanted).abs().max() / wanted.abs().max().clamp(min=1e-6))
     if error > LOGIT_TOLERANCE:
         raise PartsError(
-            f"{model.config.text_config.model_type}: its logits change by {error:.0%} under a plain linear head "
-            "(a scale, cap or extra layer); this language model is not supported"
+            f"{model.config.text_config.model_type}: its logits change by {error:.0%} under a plain linear "
+            "head (a scale, cap or extra layer); this language model is not supported"
         )
 
 

@@ -26,8 +26,9 @@ class ValleyConfig(PreTrainedConfig):
         projector_hidden_act: activation of the two-layer projector.
         projector_bias: whether the projector's layers have a bias.
         vision_feature_layer: index into the tower's hidden states (0 is the embedding, -1 the last layer).
-        num_prefix_tokens: tokens before the patches in the tower's output; the first is the class token, which
-            becomes the frame token, the others (registers) are dropped. 0: the frame token is the patches' mean.
+        num_prefix_tokens: tokens before the patches in the tower's output; the first is the class token,
+            which becomes the frame token, the others (registers) are dropped. 0: the frame token is the mean
+            of the patches.
         lm_head_bias: whether the language model's head has a bias.
         im_start_token_id: opens the pooled patch tokens.
         im_patch_token_id: stands for one pooled patch token.
@@ -38,13 +39,16 @@ class ValleyConfig(PreTrainedConfig):
     """
 
     model_type = "valley"
-    sub_configs: ClassVar[dict[str, Any]] = {"vision_config": AutoConfig, "text_config": AutoConfig}
+    sub_configs: ClassVar[dict[str, Any]] = {  # pyright: ignore[reportIncompatibleMethodOverride]
+        "vision_config": AutoConfig,
+        "text_config": AutoConfig,
+    }
     attribute_map: ClassVar[dict[str, str]] = {"image_token_id": "im_patch_token_id"}
 
-    vision_config: dict | PreTrainedConfig | None = None
-    text_config: dict | PreTrainedConfig | None = None
+    vision_config: Any = None  # a dict becomes the config it describes
+    text_config: Any = None
     temporal_pooling: str = "mean"
-    temporal_pooling_config: dict | None = None
+    temporal_pooling_config: Any = None  # a dict; None is empty
     num_frames: int = 8
     projector_type: str = "linear"
     projector_hidden_act: str = "gelu"
@@ -60,7 +64,7 @@ class ValleyConfig(PreTrainedConfig):
     vi_end_token_id: int | None = None
     tie_word_embeddings: bool = False
 
-    def __post_init__(self, **kwargs: Any) -> None:
+    def __post_init__(self, **kwargs: Any) -> None:  # noqa: ANN401
         """Turn the parts' settings into config objects and refuse what does not fit.
 
         Raises:

@@ -1,4 +1,4 @@
-"""What a user can do wrong with a prompt; part of Valley's family of errors where the package is installed."""
+"""What a user can do wrong with a prompt; of Valley's family of errors where the package is installed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ try:
     from valley.errors import ConfigError, ConversationError
 except ImportError:  # these files came with a checkpoint to a machine without the package
 
-    class ConfigError(ValueError):  # type: ignore[no-redef]
+    class ConfigError(ValueError):  # pyright: ignore[reportRedeclaration]
         """A setting or checkpoint does not fit."""
 
-    class ConversationError(ValueError):  # type: ignore[no-redef]
+    class ConversationError(ValueError):  # pyright: ignore[reportRedeclaration]
         """A conversation does not fit."""
 
 

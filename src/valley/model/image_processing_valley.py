@@ -37,7 +37,7 @@ class ValleyImageProcessor:
 
     def __call__(
         self,
-        images: Any,
+        images: Any,  # noqa: ANN401
         return_tensors: str | None = None,
         **_: object,
     ) -> BatchFeature:

@@ -6,23 +6,22 @@ It knows tensors only: no files, no tokenizer, no prompt.
 from __future__ import annotations
 
 import inspect
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel, GenerationMixin
+from transformers import AutoModel
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_valley import ValleyConfig
+from .generation_valley import ValleyGenerationMixin
 from .multi_modal_projector import ValleyMultiModalProjector
-from .placeholders import IMAGE, VIDEO, expand_media, match_placeholders, placeholder_types
+from .placeholders import IMAGE, VIDEO, match_placeholders, placeholder_types
 from .pretrained_valley import ValleyCausalLMOutputWithPast, ValleyModelOutputWithPast, ValleyPreTrainedModel
 from .temporal_pooling import build_temporal_pooling
 from .tensor_types import Bool, Float, Int
-
-MEDIA_INPUTS = ("pixel_values", "pixel_values_videos", "video_frame_mask", "video_timestamps")
 
 
 class ValleyModel(ValleyPreTrainedModel):
@@ -132,7 +131,7 @@ class ValleyModel(ValleyPreTrainedModel):
         position_ids: Int[Tensor, "batch token"] | None = None,
         past_key_values: Cache | None = None,
         inputs_embeds: Float[Tensor, "batch token dim"] | None = None,
-        use_cache: bool | None = None,
+        use_cache: bool | None = None,  # noqa: FBT001
         **kwargs: Any,  # noqa: ANN401
     ) -> ValleyModelOutputWithPast:
         """Put the visual tokens at their placeholders and run the language model.
@@ -145,26 +144,28 @@ class ValleyModel(ValleyPreTrainedModel):
             video_timestamps: seconds at which each frame is shown.
             mm_token_type_ids: 0 word, 1 placeholder of a picture, 2 of a clip; needed when both are given.
             attention_mask: 1 for tokens, 0 for padding, over the cached tokens too.
-            position_ids: positions; by default counted over the attention mask, so that padding shifts nothing.
+            position_ids: positions; by default counted over the attention mask: padding shifts nothing.
             past_key_values: cache of the tokens before.
             inputs_embeds: embeddings instead of ids; the visual tokens may be inside already.
             use_cache: whether to return a cache.
             kwargs: handed to the language model.
 
         Raises:
-            ValueError: placeholders and visual tokens differ in number, or not exactly one of ids and embeddings.
+            ValueError: placeholders and visual tokens differ in number; ids and embeddings both or neither.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("want exactly one of input_ids and inputs_embeds")
         images = videos = None
         if pixel_values is not None:
-            images = self.get_image_features(pixel_values).pooler_output
+            images = _visual_tokens(self.get_image_features(pixel_values))
         if pixel_values_videos is not None:
-            videos = self.get_video_features(
+            features = self.get_video_features(
                 pixel_values_videos, video_frame_mask=video_frame_mask, video_timestamps=video_timestamps
-            ).pooler_output
+            )
+            videos = _visual_tokens(features)
         if inputs_embeds is None:
             inputs_embeds = self.get_input_embeddings()(input_ids)
+        assert inputs_embeds is not None
         has_past = past_key_values is not None and past_key_values.get_seq_length() > 0
         if images is not None or videos is not None or not has_past:
             types = placeholder_types(
@@ -204,12 +205,14 @@ class ValleyModel(ValleyPreTrainedModel):
         return {"position_ids": position_ids}
 
 
-class ValleyForConditionalGeneration(ValleyPreTrainedModel, GenerationMixin):
+def _visual_tokens(outputs: Any) -> list[Tensor]:  # noqa: ANN401
+    return outputs.pooler_output
+
+
+class ValleyForConditionalGeneration(ValleyPreTrainedModel, ValleyGenerationMixin):
     """Valley with its head: answers questions about pictures and clips."""
 
-    _tied_weights_keys: ClassVar[dict[str, str]] = {
-        "lm_head.weight": "model.language_model.embed_tokens.weight"
-    }
+    _tied_weights_keys: Any = {"lm_head.weight": "model.language_model.embed_tokens.weight"}  # noqa: RUF012
 
     def __init__(self, config: ValleyConfig) -> None:
         super().__init__(config)
@@ -254,15 +257,15 @@ class ValleyForConditionalGeneration(ValleyPreTrainedModel, GenerationMixin):
         past_key_values: Cache | None = None,
         inputs_embeds: Float[Tensor, "batch token dim"] | None = None,
         labels: Int[Tensor, "batch token"] | None = None,
-        use_cache: bool | None = None,
+        use_cache: bool | None = None,  # noqa: FBT001
         logits_to_keep: int | Tensor = 0,
         **kwargs: Any,  # noqa: ANN401
     ) -> ValleyCausalLMOutputWithPast:
         """Give logits, and the loss where labels are given.
 
-        Args as in `ValleyModel.forward`, and: `labels`, the ids themselves (shifted inside), -100 where nothing is
-        learned; `logits_to_keep`, how many last positions get logits (0: all) or which. What else is given goes
-        to the language model and to `loss_function` (`num_items_in_batch`).
+        Args as in `ValleyModel.forward`, and: `labels`, the ids themselves (shifted inside), -100 where
+        nothing is learned; `logits_to_keep`, how many last positions get logits (0: all) or which. What else
+        is given goes to the language model and to `loss_function` (`num_items_in_batch`).
         """
         outputs = self.model(
             input_ids=input_ids,
@@ -293,41 +296,6 @@ class ValleyForConditionalGeneration(ValleyPreTrainedModel, GenerationMixin):
             image_hidden_states=outputs.image_hidden_states,
             video_hidden_states=outputs.video_hidden_states,
         )
-
-    def prepare_inputs_for_generation(
-        self,
-        *args: Any,  # noqa: ANN401
-        is_first_iteration: bool = False,
-        **kwargs: Any,  # noqa: ANN401
-    ) -> dict[str, Any]:
-        """Show the media in the first step only; later steps find them in the cache."""
-        inputs = super().prepare_inputs_for_generation(*args, is_first_iteration=is_first_iteration, **kwargs)
-        if not is_first_iteration and kwargs.get("use_cache", True):
-            for name in (*MEDIA_INPUTS, "mm_token_type_ids"):
-                inputs.pop(name, None)
-        return inputs
-
-    def _expand_inputs_for_generation(
-        self,
-        expand_size: int = 1,
-        is_encoder_decoder: bool = False,  # noqa: FBT001, FBT002
-        input_ids: Tensor | None = None,
-        **model_kwargs: Any,  # noqa: ANN401
-    ) -> tuple[Tensor | None, dict[str, Any]]:
-        """Repeat each sample with its own media, for beams and several answers."""
-        media = {name: model_kwargs.pop(name) for name in MEDIA_INPUTS if model_kwargs.get(name) is not None}
-        if media and expand_size > 1:
-            media = expand_media(
-                media,
-                input_ids,
-                model_kwargs.get("mm_token_type_ids"),
-                start_token_id=self.config.im_start_token_id,
-                expand_size=expand_size,
-            )
-        input_ids, model_kwargs = super()._expand_inputs_for_generation(
-            expand_size, is_encoder_decoder, input_ids, **model_kwargs
-        )
-        return input_ids, {**model_kwargs, **media}
 
 
 __all__ = ["ValleyForConditionalGeneration", "ValleyModel", "ValleyPreTrainedModel"]

@@ -38,7 +38,7 @@ def placeholder_types(
         return mm_token_type_ids
     if only is None:
         raise ValueError(
-            "want mm_token_type_ids when a batch has both images and videos, got none; the processor returns them"
+            "want mm_token_type_ids when a batch has images and videos, got none; the processor returns them"
         )
     found = torch.isin(input_ids, torch.tensor(placeholder_token_ids, device=input_ids.device))
     return found.long() * only

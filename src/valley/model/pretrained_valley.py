@@ -1,16 +1,16 @@
-"""What every Valley network shares: its outputs, how new weights start, and what transformers may do with it."""
+"""What every Valley network shares: outputs, how new weights start, what transformers may do with it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.cache_utils import Cache
-from transformers.modeling_outputs import BaseModelOutputWithPast, ModelOutput
+from transformers.modeling_outputs import BaseModelOutputWithPast
+from transformers.utils import ModelOutput
 
 from .configuration_valley import ValleyConfig
 from .temporal_pooling import ImportancePooling, TransformerPooling
@@ -43,9 +43,9 @@ class ValleyPreTrainedModel(PreTrainedModel):
     config: ValleyConfig  # pyright: ignore[reportIncompatibleVariableOverride]
     config_class = ValleyConfig
     base_model_prefix = "model"
-    input_modalities = ("image", "video", "text")
+    input_modalities = ("image", "video", "text")  # pyright: ignore[reportAssignmentType]
     supports_gradient_checkpointing = True
-    _skip_keys_device_placement: ClassVar[list[str]] = ["past_key_values"]
+    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_flex_attn = True

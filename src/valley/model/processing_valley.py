@@ -19,19 +19,10 @@ from transformers.utils.chat_template_utils import render_jinja_template
 from .chat_parts import ChatMedia, as_messages, flat, is_clip, load_media, neutral, read_picture, texts_of
 from .errors_valley import PromptError, PromptTooLongError
 from .image_processing_valley import ValleyImageProcessor
+from .input_rows import as_rows, encode_sample
 from .placeholders import IMAGE, VIDEO
 from .processor_options import TextOptions, sort_options
-from .prompt_encoding import (
-    EncodedPrompt,
-    Prompt,
-    Replacement,
-    choose_mark,
-    control_pattern,
-    encode,
-    neutralise,
-    pad,
-    padded_length,
-)
+from .prompt_encoding import Prompt, Replacement, choose_mark, control_pattern, neutralise
 from .video_processing_valley import Clip, ValleyVideoProcessor
 from .visual_layout import VISUAL_TOKENS, VisualLayout
 
@@ -42,8 +33,8 @@ _SAVED = ("image_settings", "video_settings", "sampling", "pooling", "visual_tok
 class ValleyProcessor(ProcessorMixin):
     """Tokenizer, picture and clip processing, and the chat template, in one.
 
-    Only the tokenizer is a Hugging Face part: `image_processor` and `video_processor` are plain classes that are
-    made from the settings, so that no torchvision is asked for.
+    Only the tokenizer is a Hugging Face part: `image_processor` and `video_processor` are plain classes made
+    from the settings, so that no torchvision is asked for.
 
     Args:
         tokenizer: a fast tokenizer that knows the visual tokens.
@@ -84,7 +75,8 @@ class ValleyProcessor(ProcessorMixin):
         ids = tokenizer.convert_tokens_to_ids(list(self.visual_tokens.values()))
         if None in ids or tokenizer.unk_token_id in ids or not tokenizer.is_fast:
             raise PromptError(
-                f"want a fast tokenizer that knows {', '.join(self.visual_tokens.values())}; compose() adds them"
+                f"want a fast tokenizer that knows {', '.join(self.visual_tokens.values())}; "
+                "compose() adds them"
             )
         self.visual_token_ids = dict(zip(self.visual_tokens, ids, strict=True))
         self.image_token_id = self.video_token_id = self.visual_token_ids["im_patch"]
@@ -147,7 +139,7 @@ class ValleyProcessor(ProcessorMixin):
         Args:
             images: pictures of all prompts in order, flat or one list a prompt: Pillow, u8[H, W, 3] or files.
             text: a prompt or several.
-            videos: clips of all prompts in order, flat or one list a prompt: `Frames`, u8[frame, H, W, 3], files.
+            videos: clips of all prompts in order, likewise: `Frames`, u8[frame, H, W, 3] or files.
             video_metadata: for clips without times: `fps`, `frames_indices` or `timestamps_s` of each.
             kwargs: `padding`, `padding_side`, `truncation`, `max_length`, `pad_to_multiple_of`,
                 `return_tensors`, `add_special_tokens`, and `FrameSampling`'s options.
@@ -166,7 +158,7 @@ class ValleyProcessor(ProcessorMixin):
             prompts = [Prompt(t) for t in ([text] if isinstance(text, str) else text)]
         return self._inputs(prompts, media, options)
 
-    def apply_chat_template(  # noqa: PLR0913
+    def apply_chat_template(  # noqa: PLR0913  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         conversation: Any,  # noqa: ANN401
         chat_template: str | None = None,
@@ -224,7 +216,8 @@ class ValleyProcessor(ProcessorMixin):
         if tokenize:
             chats = [neutral(chat, control, mark) for chat in chats]
             kwargs = {k: neutralise(v, control, mark) if isinstance(v, str) else v for k, v in kwargs.items()}
-        rendered, spans = render_jinja_template(
+        render: Any = render_jinja_template
+        rendered, spans = render(
             conversations=chats,
             tools=tools,
             documents=documents,
@@ -247,8 +240,6 @@ class ValleyProcessor(ProcessorMixin):
         special = [t.content for t in added if t.special] + list(self.tokenizer.all_special_tokens)
         return control_pattern([*special, *self.visual_tokens.values(), self.image_token, self.video_token])
 
-    # Tensors.
-
     def _inputs(self, prompts: list[Prompt] | None, media: ChatMedia, options: TextOptions) -> BatchFeature:
         data: dict[str, Any] = {}
         if media.images:
@@ -256,11 +247,13 @@ class ValleyProcessor(ProcessorMixin):
         if media.videos:
             data |= self.video_processor.batch(media.videos)
         if prompts is not None:
-            samples = [self._encode(*pair, options) for pair in self._expanded(prompts, media)]
-            rows = self._rows(samples, options)
-            if not options.return_assistant_tokens_mask:
-                del rows["assistant_masks"]
-            data |= rows
+            ids = self.visual_token_ids
+            placeholder_ids = (ids["im_patch"], ids["vi_frame"])
+            samples = [
+                encode_sample(self.tokenizer, prompt, replacements, placeholder_ids, options)
+                for prompt, replacements in self._expanded(prompts, media)
+            ]
+            data |= as_rows(self.tokenizer, samples, options)
         inputs = BatchFeature(data, tensor_type=options.return_tensors)
         if options.return_metadata:
             inputs["video_metadata"] = [_metadata(clip) for clip in media.videos]
@@ -276,42 +269,15 @@ class ValleyProcessor(ProcessorMixin):
                 raise PromptError(f"the prompt has {wanted} {token} but {len(given)} {name}s are given")
         images = [self.layout.expansion([0.0])] * len(media.images)
         videos = [self.layout.expansion(clip.shown_at_s.tolist()) for clip in media.videos]
-        texts, replaced = self.get_text_with_replacements([p.text for p in prompts], images, videos)
+        # transformers' own step, so that vLLM finds the placeholders where it looks for them.
+        outcome: Any = self.get_text_with_replacements([p.text for p in prompts], images, videos)
+        texts, replaced = outcome
         kinds = {"image": IMAGE, "video": VIDEO}
         expanded = []
         for prompt, text, found in zip(prompts, texts, replaced, strict=True):
             replacements = [Replacement(f["span"][1], *f["new_span"], kinds[f["type"]]) for f in found]
             expanded.append((Prompt(text, prompt.mark, prompt.assistant_spans), replacements))
         return expanded
-
-    def _encode(self, prompt: Prompt, replacements: list[Replacement], options: TextOptions) -> EncodedPrompt:
-        bos = self.tokenizer.bos_token
-        ids = self.visual_token_ids
-        encoded = encode(
-            self.tokenizer,
-            prompt,
-            replacements,
-            placeholder_ids=(ids["im_patch"], ids["vi_frame"]),
-            add_special_tokens=options.add_special_tokens and not (bos and prompt.text.startswith(bos)),
-        )
-        if not options.truncation:
-            return encoded
-        return encoded.truncated(options.length_limit(self.tokenizer), side=self.tokenizer.truncation_side)
-
-    def _rows(self, samples: list[EncodedPrompt], options: TextOptions) -> dict[str, Any]:
-        lengths = [len(s.input_ids) for s in samples]
-        if not options.padding:
-            if options.return_tensors is not None and len(set(lengths)) > 1:
-                raise PromptError(f"prompts of {sorted(set(lengths))} tokens make no tensor without padding")
-            rows = [pad([s], pad_token_id=0, side="right", length=len(s.input_ids)) for s in samples]
-            return {name: [row[name][0] for row in rows] for name in rows[0]}
-        at_least = options.length_limit(self.tokenizer) if options.padding == "max_length" else 0
-        return pad(
-            samples,
-            pad_token_id=self.tokenizer.pad_token_id,
-            side=options.padding_side or self.tokenizer.padding_side,
-            length=padded_length(lengths, at_least=at_least, multiple_of=options.pad_to_multiple_of),
-        )
 
     @property
     def model_input_names(self) -> list[str]:

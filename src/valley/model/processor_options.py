@@ -1,4 +1,4 @@
-"""The options of a processor call, sorted: text, sampling, and those of other libraries that say nothing here."""
+"""The options of a processor call, sorted: text, sampling, and those that say nothing here."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""From a rendered prompt to token ids: user text stays text, media get their placeholders, the rest is counted.
+"""From a rendered prompt to token ids: user text stays text, media stay whole, the rest is counted.
 
-A special token in user text is broken by a mark, a character that occurs nowhere else in the prompt, put behind its
-first character. The prompt is then encoded in one piece, by the tokenizer's own rules, and the marks' own
-tokens are taken out again: no id of a special token comes from user text, and nothing of the text is lost.
+A special token in user text is broken by a mark, a character that occurs nowhere else in the prompt, put
+behind its first character. The prompt is then encoded in one piece, by the tokenizer's own rules, and the
+marks' own tokens are taken out again: no id of a special token comes from user text, and no text is lost.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class EncodedPrompt:
         words = [i for i, kept in enumerate(self.protected) if not kept]
         if len(words) < excess:
             raise PromptTooLongError(
-                f"want a prompt of at most {max_length} tokens, got {len(self.input_ids)}, of which media and "
-                f"turns take {len(self.input_ids) - len(words)}: raise max_length, or show fewer frames or media"
+                f"want a prompt of at most {max_length} tokens, got {len(self.input_ids)}, of which media "
+                f"and turns take {len(self.input_ids) - len(words)}: raise max_length, or show fewer frames"
             )
         cut = set(words[-excess:] if side == "right" else words[:excess])
         kept = [i for i in range(len(self.input_ids)) if i not in cut]

@@ -1,7 +1,7 @@
 """Temporal poolings: how the patch features of a clip's frames become the visual tokens of the whole clip.
 
-To add one, write a class with `pool` (and `frame_groups`, where the tokens stand for less than the whole clip)
-and add it to `TEMPORAL_POOLINGS`. Frames that only pad a batch are dropped before `pool`, so no pooling sees them.
+To add one, write a class with `pool` (and `frame_groups`, where tokens stand for less than a clip) and add it
+to `TEMPORAL_POOLINGS`. Frames that only pad a batch are dropped before `pool`: no pooling sees them.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ class MeanPooling(TemporalPooling):
 class FrameScore(nn.Linear):
     """One number for each frame from all its patches.
 
-    A sum of products instead of a matrix product: summed pairwise, the thousands of terms keep their last digits,
-    whatever the machine's matrix library does.
+    A sum of products instead of a matrix product: summed pairwise, the thousands of terms keep their last
+    digits, whatever the machine's matrix library does.
     """
 
     def forward(self, input: Float[Tensor, "frame flat"]) -> Float[Tensor, " frame"]:  # noqa: A002
@@ -223,7 +223,7 @@ TEMPORAL_POOLINGS: dict[str, type[TemporalPooling]] = {
 
 
 def sinusoids(num_positions: int, dim: int) -> Float[Tensor, "position dim"]:
-    """Compute sinusoidal positions: sine and cosine interleaved, base 10000 (Attention Is All You Need, 3.5)."""
+    """Compute sinusoidal positions, sine and cosine interleaved (Attention Is All You Need, section 3.5)."""
     rate = 1 / torch.pow(10000, torch.arange(0, dim, 2) / dim)
     angles = torch.arange(num_positions)[:, None] * rate
     table = torch.zeros(num_positions, dim)

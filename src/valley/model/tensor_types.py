@@ -1,4 +1,4 @@
-"""The axis-annotated tensor types `Float`, `Int` and `Bool`: jaxtyping's where it is installed, else plain tensors.
+"""The axis-annotated tensor types `Float`, `Int`, `Bool`: jaxtyping's where installed, else plain tensors.
 
 jaxtyping is a development dependency, and a checkpoint may carry these files to a machine without it.
 """

@@ -105,7 +105,7 @@ class ValleyVideoProcessor:
 
     def fetch(
         self,
-        video: Any,
+        video: Any,  # noqa: ANN401
         options: Mapping[str, Any] | None = None,
         metadata: Any = None,  # noqa: ANN401
     ) -> Clip:

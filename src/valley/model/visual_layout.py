@@ -1,4 +1,4 @@
-"""How the visual tokens of a clip are laid out in the prompt, and how many there are; knows names, not tensors."""
+"""How a clip's visual tokens are laid out in the prompt, and how many there are; knows names, not tensors."""
 
 from __future__ import annotations
 
