@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from valley.video.planning import PacketIndex, Stretch, plan_stretches
@@ -42,6 +42,7 @@ def test_a_counted_stream_is_decoded_from_its_start():
     assert plan_stretches(index, np.array([60])) == [Stretch(0, 76)]
 
 
+@settings(max_examples=40)
 @given(st.integers(1, 80), st.data())
 def test_no_packet_is_decoded_twice_and_none_is_missing(num_packets, data):
     pts = data.draw(st.permutations(range(num_packets)))
