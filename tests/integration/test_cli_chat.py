@@ -10,8 +10,17 @@ import time
 
 import pytest
 from PIL import Image
+from transformers.utils.logging import disable_progress_bar, enable_progress_bar
 
 from valley.cli import run
+
+
+@pytest.fixture(autouse=True)
+def _no_progress_bars():
+    """The command's own process switches them off by the environment, before transformers is imported."""
+    disable_progress_bar()
+    yield
+    enable_progress_bar()
 
 
 @pytest.fixture
@@ -132,7 +141,7 @@ ERRORS = {
     "subtitles": (["a.mp4", "--subtitles", "none.srt"], "none.srt: there is no such"),
     "language": (["a.mp4", "--language", "<b>"], "language '<b>'"),
     "model": (["a.mp4", "--model", "nomodel"], "nomodel: no such model"),
-    "device": (["a.mp4", "--device", "abacus"], "abacus"),
+    "device": (["a.mp4", "--device", "abacus"], "device 'abacus'"),
 }
 
 

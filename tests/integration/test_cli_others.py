@@ -4,9 +4,18 @@ import json
 
 import pytest
 from PIL import Image
+from transformers.utils.logging import disable_progress_bar, enable_progress_bar
 
 from valley.cli import run
 from valley.conversation import Conversation, Video, assistant, user, write_jsonl
+
+
+@pytest.fixture(autouse=True)
+def _no_progress_bars():
+    """The command's own process switches them off by the environment, before transformers is imported."""
+    disable_progress_bar()
+    yield
+    enable_progress_bar()
 
 
 def test_version(capsys):

@@ -1,8 +1,8 @@
 """The public options are a decision: a new, lost or renamed one shows up here. And help is quick."""
 
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from typer.main import get_command
@@ -102,12 +102,14 @@ def test_help_is_quick_and_imports_nothing_heavy():
     )
     seconds = []
     for _ in range(3):
-        started_s = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-        seconds.append(time.perf_counter() - started_s)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert done.stdout.splitlines()[-1] == "heavy:"
-    # 0.12 s on the machine where this was written; the promise is 0.5 s; a busy machine gets more.
-    assert min(seconds) < 1.5
+    # 0.12 s where this was written; the promise is 0.5 s. The processor's time is counted, not the clock's,
+    # because what else the machine does is not this command's fault.
+    assert min(seconds) < 0.5
 
 
 def test_the_script_is_installed():

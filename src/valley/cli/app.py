@@ -19,12 +19,13 @@ app = typer.Typer(
 )
 
 
-def _print_version(value: bool) -> None:
+def _print_version(value: bool) -> bool:
     if value:
         from valley import __version__
 
         print(f"valley {__version__}")
         raise typer.Exit
+    return value
 
 
 @app.callback()

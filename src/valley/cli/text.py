@@ -34,7 +34,7 @@ def _is_number(text: str) -> bool:
     return text.replace(".", "", 1).replace(",", "").lstrip("-").rstrip("%").isdigit()
 
 
-def size(num_bytes: float) -> str:
+def size(num_bytes: int | float) -> str:
     """Write a number of bytes, such as ``3.2 MB``."""
     value = float(num_bytes)
     for unit in ("bytes", "kB", "MB", "GB"):

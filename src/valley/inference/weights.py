@@ -85,7 +85,8 @@ def _of_hub(repo_id: str) -> ParameterCount:
     from huggingface_hub.errors import HfHubHTTPError, NotASafetensorsRepoError
 
     try:
-        return _counted(Counter(get_safetensors_metadata(repo_id).parameter_count))
+        counts = get_safetensors_metadata(repo_id).parameter_count
+        return _counted(Counter({str(dtype): number for dtype, number in counts.items()}))
     except (HfHubHTTPError, NotASafetensorsRepoError, OSError) as error:
         raise ConfigError(f"{repo_id}: {str(error).splitlines()[0]}") from error
 

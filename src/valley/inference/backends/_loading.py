@@ -37,9 +37,10 @@ def load(name_or_path: str, *, dtype: object = None, device: object = None) -> L
     target = choose_device(device)
     try:
         _, processor = read_parts(place)
-        model, info = ValleyForConditionalGeneration.from_pretrained(
+        loaded: Any = ValleyForConditionalGeneration.from_pretrained(
             place.location, dtype=choose_dtype(dtype, target), output_loading_info=True
         )
+        model, info = loaded
     except (OSError, ValueError, SafetensorError) as error:
         raise ConfigError(f"{name_or_path}: {_first_sentence(error)}") from error
     missing = sorted(info["missing_keys"])
