@@ -57,7 +57,7 @@ class ScenePictures(Dataset[dict[str, Tensor]]):
         """Draw one scene and look at it at random times: pixels u8[frame height width 3] and its labels."""
         rng = np.random.default_rng([self.config.seed, 77, index])
         scene = draw_scene(rng, two_objects_share=self.config.two_objects_share)
-        times_s = rng.uniform(0, scene.duration_s, size=self.config.frames_per_scene).tolist()
+        times_s = np.sort(rng.uniform(0, scene.duration_s, size=self.config.frames_per_scene)).tolist()
         size_px = self.config.image_size
         pixels = render_frames(scene, times_s, size_px=(size_px, size_px)).pixels
         labels = [frame_labels(scene, t, size_px // self.config.patch_size) for t in times_s]
