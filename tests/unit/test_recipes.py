@@ -4,27 +4,30 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-import yaml
 from transformers import TrainingArguments
 
-from valley.training.config import read_config
+from valley.training.config import TrainConfig, checked, read_fields
+from valley.training.language_pretraining import LanguageConfig
+from valley.training.vision_pretraining import VisionConfig
 
 RECIPES = Path(__file__).parents[2] / "recipes"
+SCHEMAS = {
+    "align": TrainConfig,
+    "finetune": TrainConfig,
+    "language": LanguageConfig,
+    "vision": VisionConfig,
+}
 TRAINER_SETTINGS = {field.name for field in dataclasses.fields(TrainingArguments)}
+PATHS = sorted(RECIPES.rglob("*.yaml"))
 
 
-def is_stage(path):
-    return "stage" in yaml.safe_load(path.read_text())
-
-
-STAGES = sorted(p for p in RECIPES.rglob("*.yaml") if is_stage(p))
-
-
-@pytest.mark.parametrize("path", STAGES, ids=lambda p: str(p.relative_to(RECIPES)))
+@pytest.mark.parametrize("path", PATHS, ids=lambda p: str(p.relative_to(RECIPES)))
 def test_a_recipe_fits(path):
-    config = read_config(path)
-    assert set(config.trainer) <= TRAINER_SETTINGS
+    fields = read_fields(path)
+    config = checked(SCHEMAS[fields["stage"]], fields, where=str(path))
+    if isinstance(config, TrainConfig):
+        assert set(config.trainer) <= TRAINER_SETTINGS
 
 
 def test_the_documented_stages_are_there():
-    assert {"align.yaml", "finetune.yaml"} <= {p.name for p in STAGES if p.parent == RECIPES}
+    assert {"align.yaml", "finetune.yaml"} <= {p.name for p in PATHS if p.parent == RECIPES}
