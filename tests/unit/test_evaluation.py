@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from valley.conversation import Conversation
+from valley.conversation import Conversation, Image, Video
 from valley.errors import ConfigError, UnknownNameError
 from valley.evaluation.benchmark import BENCHMARKS, Item
 from valley.evaluation.metrics import percent, wilson_interval
 from valley.evaluation.report import as_table, draw_report, make_report
 from valley.evaluation.run import evaluate
 from valley.inference.backend import Capabilities, Finish, GenerationParams, Piece, Timing, Usage
+from valley.video.decoding import read_frames
+from valley.video.frames import Frames
 
 BENCHMARK = BENCHMARKS.get("synthetic")
 
@@ -27,6 +29,9 @@ class Parrot:
     def __init__(self, answers: dict[str, str]) -> None:
         self.answers = answers
         self.asked = 0
+
+    def look(self, medium: Image | Video, params: GenerationParams) -> Frames:
+        return read_frames(medium.source)
 
     def stream(self, conversation: Conversation, params: GenerationParams) -> Generator[Piece, None, None]:
         self.asked += 1
