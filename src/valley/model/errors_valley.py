@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 try:
-    from valley.errors import ConfigError, ConversationError
+    from valley.errors import ConfigError, ConversationError  # pyright: ignore[reportAssignmentType]
 except ImportError:  # these files came with a checkpoint to a machine without the package
 
     class ConfigError(ValueError):  # pyright: ignore[reportRedeclaration]

@@ -275,7 +275,9 @@ class ValleyProcessor(ProcessorMixin):
         kinds = {"image": IMAGE, "video": VIDEO}
         expanded = []
         for prompt, text, found in zip(prompts, texts, replaced, strict=True):
-            replacements = [Replacement(f["span"][1], *f["new_span"], kinds[f["type"]]) for f in found]
+            replacements = [
+                Replacement(f["span"][1], f["new_span"][0], f["new_span"][1], kinds[f["type"]]) for f in found
+            ]
             expanded.append((Prompt(text, prompt.mark, prompt.assistant_spans), replacements))
         return expanded
 
