@@ -38,7 +38,7 @@ class Parrot:
         source = str(conversation.media[0].source)
         answer = "?" if "black" in source else self.answers[source + conversation.messages[-1].text]
         yield Piece(answer[:3])
-        yield Piece(answer[3:], Finish("stop", Usage(1, 1, 1), Timing(0, 0, 0)))
+        yield Piece(answer[3:], Finish("stop", Usage(1, 1, 1), Timing(0.0, 0.0, 0.0)))
 
 
 @pytest.fixture(scope="module")
