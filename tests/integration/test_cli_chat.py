@@ -192,7 +192,9 @@ def test_probe(chat, clip_files, capsys):
     assert (info["num_frames"], info["duration_s"]) == (24, 3.0)
 
 
-PROGRAM = [sys.executable, "-c", "from valley.cli import main; main()"]
+# A process started by a background job ignores Ctrl-C from birth; the user's terminal does not.
+LISTEN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+PROGRAM = [sys.executable, "-c", f"{LISTEN}; from valley.cli import main; main()"]
 
 
 @pytest.fixture
