@@ -34,7 +34,7 @@ check: $(STAMP)  ## lint, format, layers, types
 	$(BIN)/pyright
 
 docs: $(STAMP)   ## build the documentation into site/; warnings are errors
-	$(BIN)/mkdocs build --strict -q
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -q
 
 pages: $(STAMP)  ## write the generated page and the pictures of the documentation anew
 	$(BIN)/python docs/generate_cli.py
