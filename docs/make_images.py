@@ -3,7 +3,7 @@
     python docs/make_images.py [MODEL]
 
 Nothing in the picture is written by hand: the frames are those that the model is shown, the answers are its
-own; an answer that differs from the truth of the scene is drawn in red beside the truth.
+own; one that differs from the truth of the scene is drawn in red, with the truth beneath.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ def main() -> None:
         top_px += 22 + TILE_PX + 42
         for conversation in about:
             for question, answer, truth in _asked(valley, conversation):
-                body += _turn(question, answer, truth, top_px)
-                top_px += LINE_PX
+                drawn, height_px = _turn(question, answer, truth, top_px)
+                body += drawn
+                top_px += height_px
         top_px += MARGIN_PX
     PICTURE.parent.mkdir(exist_ok=True)
     PICTURE.write_text(_document(body, top_px), encoding="utf-8")
@@ -75,14 +76,16 @@ def _strip(frames: Frames, top_px: int) -> list[str]:
     return drawn
 
 
-def _turn(question: str, answer: str, truth: str, top_px: int) -> list[str]:
-    right = answer == truth
-    said = answer if right else f"{answer}   (true: {truth})"
-    middle_px = MARGIN_PX + WIDTH_PX * 46 // 100
-    return [
+def _turn(question: str, answer: str, truth: str, top_px: int) -> tuple[list[str], int]:
+    """Draw a question beside its answer, and the truth beneath a wrong one; give the height too."""
+    middle_px, right = MARGIN_PX + WIDTH_PX * 46 // 100, answer == truth
+    drawn = [
         _text(MARGIN_PX, top_px, question, "#1f2937"),
-        _text(middle_px, top_px, said, "#0f766e" if right else "#b91c1c", weight=600),
+        _text(middle_px, top_px, answer, "#0f766e" if right else "#b91c1c", weight=600),
     ]
+    if right:
+        return drawn, LINE_PX
+    return [*drawn, _text(middle_px, top_px + LINE_PX, f"(true: {truth})", "#6b7280")], 2 * LINE_PX
 
 
 def _text(left_px: int, base_px: int, words: str, color: str, *, size_px: int = 15, weight: int = 400) -> str:

@@ -102,6 +102,8 @@ def test_what_a_page_shows_runs(page, copy, monkeypatch, capsys):
     _run_page(page, monkeypatch, capsys)
 
 
+# transformers has renamed this setting of the recipe; older releases in our range know the old name alone.
+@pytest.mark.filterwarnings("ignore:`gradient_checkpointing` is deprecated:FutureWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize("page", SLOW_PAGES)
 def test_what_a_page_about_training_shows_runs(page, copy, monkeypatch, capsys):
