@@ -43,12 +43,19 @@ pages: $(STAMP)  ## write the generated page and the pictures of the documentati
 slow: $(STAMP)   ## the slow tests
 	$(BIN)/pytest -m "slow and not gpu and not network"
 
-mini: $(STAMP)   ## rebuild the embedded model from nothing into out/mini
-	$(BIN)/valley train recipes/mini/vision.yaml
-	$(BIN)/valley train recipes/mini/language.yaml
+# A stage that is finished is not run again; one that was interrupted goes on where it was.
+MINI := out/mini
+mini: $(MINI)/instruct/training.json ## rebuild the embedded model from nothing into out/mini
+	$(BIN)/valley eval synthetic --model $(MINI)/instruct
+
+$(MINI)/vision/training.json $(MINI)/language/training.json: $(MINI)/%/training.json: | $(STAMP)
+	$(BIN)/valley train recipes/mini/$*.yaml
+
+$(MINI)/align/training.json: $(MINI)/vision/training.json $(MINI)/language/training.json
 	$(BIN)/valley train recipes/mini/align.yaml
+
+$(MINI)/instruct/training.json: $(MINI)/align/training.json
 	$(BIN)/valley train recipes/mini/instruct.yaml
-	$(BIN)/valley eval synthetic --model out/mini/instruct
 
 clean:           ## remove what builds and runs leave behind (out/ holds trained models: it stays)
 	rm -rf site dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
