@@ -57,7 +57,7 @@ def test_a_bad_scene_names_the_field(tmp_path: Path, change: dict, place: str) -
 
 
 def test_an_absent_scene_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="nothing.json: no such scene"):
+    with pytest.raises(ConfigError, match=r"nothing\.json: no such scene"):
         read_scene(tmp_path / "nothing.json")
 
 

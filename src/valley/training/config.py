@@ -110,8 +110,11 @@ class SyntheticSettings(_Strict):
     num_samples: PositiveInt
     seed: int = 0
     languages: tuple[str, ...] = ("en", "zh", "es")
-    level: int | None = None
-    options: dict[str, Any] = Field(default_factory=dict)  # further arguments of valley.synthetic's stream
+    # Width and height at which frames are drawn; the vision tower's own size saves a resize.
+    size_px: PositiveInt = 64
+    num_frames: PositiveInt = 8
+    # Many questions share the cost of one look at the clip.
+    max_rounds: int = Field(default=8, ge=2)
 
 
 class DataSource(_Strict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,10 @@ from torch import Tensor
 from valley.conversation import Conversation, Image, read_jsonl
 from valley.errors import ConfigError, ValleyError
 from valley.model.processing_valley import ValleyProcessor
+from valley.synthetic.stream import SampleStream
 from valley.training.config import DataSource, MediaSettings, SyntheticSettings
 from valley.training.labelling import encode
 from valley.training.media import MediaTally, Sample, load_media
-from valley.video.frames import Frames
 
 
 class SampleError(ValleyError):
@@ -79,36 +78,12 @@ class ConversationFiles:
         return digest.hexdigest()
 
 
-@runtime_checkable
-class Rendered(Protocol):
-    """What valley.synthetic makes: a conversation about one clip, one picture (one frame), or nothing."""
-
-    @property
-    def frames(self) -> Frames | None:
-        """The clip, or None for a conversation without media."""
-        ...
-
-    @property
-    def conversation(self) -> Conversation:
-        """What is said, with one medium in it where there are frames."""
-        ...
-
-
-@runtime_checkable
-class SampleMaker(Protocol):
-    """What valley.synthetic's stream is to this package."""
-
-    def sample(self, index: int) -> Rendered:
-        """Render clip `index` and ask about it."""
-        ...
-
-
 @dataclass(frozen=True)
 class RenderedSamples:
     """Clips rendered while training, with what is said about them."""
 
     settings: SyntheticSettings
-    stream: SampleMaker
+    stream: SampleStream
 
     def __len__(self) -> int:
         """How many of the endless samples make one pass."""
@@ -201,14 +176,12 @@ def make_source(
     return ConversationFiles(paths, conversations, settings, default_num_frames, tally)
 
 
-def _open_stream(settings: SyntheticSettings) -> SampleMaker:
-    stream = importlib.import_module("valley.synthetic.stream")
-    arguments = dict(settings.options)
-    if settings.level is not None:
-        arguments["level"] = settings.level
-    try:
-        return stream.SampleStream(
-            kind=settings.kind, seed=settings.seed, languages=settings.languages, **arguments
-        )
-    except TypeError as error:
-        raise ConfigError(f"synthetic data do not know such a setting: {error}") from error
+def _open_stream(settings: SyntheticSettings) -> SampleStream:
+    return SampleStream(
+        kind=settings.kind,
+        seed=settings.seed,
+        languages=settings.languages,
+        size_px=settings.size_px,
+        num_frames=settings.num_frames,
+        max_rounds=settings.max_rounds,
+    )
