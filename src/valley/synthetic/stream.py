@@ -124,7 +124,7 @@ class SampleStream:
         order = [str(t) for t in rng.permutation(tasks)]
         if not truth.is_image:  # what moves is learned last: nearly every dialogue about a clip asks for it
             order.insert(0, str(rng.choice(list(MOTION_SHARES), p=list(MOTION_SHARES.values()))))
-        wanted = int(rng.integers(2, self.max_rounds + 1))
+        wanted = int(rng.integers(1, self.max_rounds + 1))
         asked_in = language
         if rng.random() < OTHER_ANSWER_LANGUAGE_SHARE:
             asked_in = self.languages[int(rng.integers(len(self.languages)))]

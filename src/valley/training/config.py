@@ -114,7 +114,7 @@ class SyntheticSettings(_Strict):
     size_px: PositiveInt = 64
     num_frames: PositiveInt = 8
     # Many questions share the cost of one look at the clip.
-    max_rounds: int = Field(default=8, ge=2)
+    max_rounds: PositiveInt = 8
 
 
 class DataSource(_Strict):
