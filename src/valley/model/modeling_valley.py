@@ -18,7 +18,7 @@ from transformers.utils.generic import can_return_tuple
 from .configuration_valley import ValleyConfig
 from .generation_valley import ValleyGenerationMixin
 from .multi_modal_projector import ValleyMultiModalProjector
-from .placeholders import IMAGE, VIDEO, match_placeholders, placeholder_types
+from .placeholders import IMAGE, VIDEO, fill_placeholders
 from .pretrained_valley import ValleyCausalLMOutputWithPast, ValleyModelOutputWithPast, ValleyPreTrainedModel
 from .temporal_pooling import build_temporal_pooling
 from .tensor_types import Bool, Float, Int
@@ -168,15 +168,13 @@ class ValleyModel(ValleyPreTrainedModel):
         assert inputs_embeds is not None
         has_past = past_key_values is not None and past_key_values.get_seq_length() > 0
         if images is not None or videos is not None or not has_past:
-            types = placeholder_types(
+            inputs_embeds = fill_placeholders(
+                inputs_embeds,
                 input_ids,
                 mm_token_type_ids,
+                features={IMAGE: images, VIDEO: videos},
                 placeholder_token_ids=self.config.placeholder_token_ids,
-                only=None
-                if images is not None and videos is not None
-                else (VIDEO if images is None else IMAGE),
             )
-            inputs_embeds = match_placeholders(inputs_embeds, types, {IMAGE: images, VIDEO: videos})
         outputs = self.language_model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,

@@ -13,6 +13,36 @@ WORD, IMAGE, VIDEO = 0, 1, 2
 _NAMES = {IMAGE: "image", VIDEO: "video"}
 
 
+def fill_placeholders(
+    inputs_embeds: Float[Tensor, "batch token dim"],
+    input_ids: Int[Tensor, "batch token"] | None,
+    mm_token_type_ids: Int[Tensor, "batch token"] | None,
+    *,
+    features: Mapping[int, Sequence[Tensor] | None],
+    placeholder_token_ids: Sequence[int],
+) -> Float[Tensor, "batch token dim"]:
+    """Put the visual tokens of pictures and clips where the prompt stands for them.
+
+    Args:
+        inputs_embeds: embeddings of the whole prompt.
+        input_ids: the prompt, where it came as ids.
+        mm_token_type_ids: what the processor said of each position.
+        features: for `IMAGE` and `VIDEO` the visual tokens of each medium, or None.
+        placeholder_token_ids: the ids that stand for visual tokens.
+
+    Raises:
+        ValueError: placeholders and visual tokens differ in number, or nothing says which belong together.
+    """
+    given = [kind for kind, media in features.items() if media is not None]
+    types = placeholder_types(
+        input_ids,
+        mm_token_type_ids,
+        placeholder_token_ids=placeholder_token_ids,
+        only=None if len(given) > 1 else (given or [VIDEO])[0],
+    )
+    return match_placeholders(inputs_embeds, types, features)
+
+
 def placeholder_types(
     input_ids: Int[Tensor, "batch token"] | None,
     mm_token_type_ids: Int[Tensor, "batch token"] | None,

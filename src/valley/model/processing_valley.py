@@ -6,14 +6,12 @@ The second of the two places where answering and training meet. Media are attach
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from transformers import BatchFeature
-from transformers.processing_utils import MultiModalData, ProcessorMixin
+from transformers.processing_utils import MultiModalData
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from .chat_parts import ChatMedia, as_messages, flat, is_clip, load_media, neutral, read_picture, texts_of
@@ -22,15 +20,15 @@ from .image_processing_valley import ValleyImageProcessor
 from .input_rows import as_rows, encode_sample
 from .placeholders import IMAGE, VIDEO
 from .processor_options import TextOptions, sort_options
+from .processor_saving import SavedProcessor
 from .prompt_encoding import Prompt, Replacement, choose_mark, control_pattern, neutralise
 from .video_processing_valley import Clip, ValleyVideoProcessor
 from .visual_layout import VISUAL_TOKENS, VisualLayout
 
 IMAGE_TOKEN, VIDEO_TOKEN = "<image>", "<video>"
-_SAVED = ("image_settings", "video_settings", "sampling", "pooling", "visual_tokens")
 
 
-class ValleyProcessor(ProcessorMixin):
+class ValleyProcessor(SavedProcessor):
     """Tokenizer, picture and clip processing, and the chat template, in one.
 
     Only the tokenizer is a Hugging Face part: `image_processor` and `video_processor` are plain classes made
@@ -286,42 +284,6 @@ class ValleyProcessor(ProcessorMixin):
         """Name what the model takes from here."""
         text = ["input_ids", "attention_mask", "mm_token_type_ids"]
         return text + self.image_processor.model_input_names + self.video_processor.model_input_names
-
-    # Saving.
-
-    def to_dict(self) -> dict[str, Any]:
-        """Write settings, with sections where other tools look for the processors."""
-        sections = {
-            "image_processor": self.image_processor.to_dict(),
-            "video_processor": self.video_processor.to_dict(),
-        }
-        plain = {name: self.__dict__[name] for name in _SAVED}
-        return {**plain, **sections, "processor_class": type(self).__name__}
-
-    @classmethod
-    def from_args_and_dict(cls, args: Sequence[Any], processor_dict: dict[str, Any], **kwargs: Any) -> Any:  # noqa: ANN401
-        """Make a processor from a tokenizer and saved settings.
-
-        Raises:
-            PromptError: the folder holds no settings of a Valley processor.
-        """
-        names = (*_SAVED, "chat_template")
-        settings = {name: value for name, value in {**processor_dict, **kwargs}.items() if name in names}
-        processor = cls(*args, **settings)
-        return (processor, {}) if kwargs.get("return_unused_kwargs") else processor
-
-    def save_pretrained(
-        self,
-        save_directory: str | Path,
-        push_to_hub: bool = False,  # noqa: FBT001, FBT002
-        **kwargs: Any,  # noqa: ANN401
-    ) -> list[str]:
-        """Save tokenizer, settings and template; and the file in which vLLM looks for the clip processor."""
-        folder = Path(save_directory)
-        folder.mkdir(parents=True, exist_ok=True)
-        extra = folder / "video_preprocessor_config.json"
-        extra.write_text(json.dumps(self.video_processor.to_dict(), indent=2, sort_keys=True) + "\n", "utf-8")
-        return super().save_pretrained(str(folder), push_to_hub=push_to_hub, **kwargs)
 
 
 def _metadata(clip: Clip) -> dict[str, Any]:

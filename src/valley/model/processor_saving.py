@@ -1,0 +1,56 @@
+"""How a processor's settings are written beside a checkpoint, and read again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers.processing_utils import ProcessorMixin
+
+from .image_processing_valley import ValleyImageProcessor
+from .video_processing_valley import ValleyVideoProcessor
+
+_SAVED = ("image_settings", "video_settings", "sampling", "pooling", "visual_tokens")
+
+
+class SavedProcessor(ProcessorMixin):
+    """Saving and loading; the settings named in `_SAVED` are attributes, and arguments of the constructor."""
+
+    image_processor: ValleyImageProcessor
+    video_processor: ValleyVideoProcessor
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write settings, with sections where other tools look for the processors."""
+        sections = {
+            "image_processor": self.image_processor.to_dict(),
+            "video_processor": self.video_processor.to_dict(),
+        }
+        plain = {name: self.__dict__[name] for name in _SAVED}
+        return {**plain, **sections, "processor_class": type(self).__name__}
+
+    @classmethod
+    def from_args_and_dict(cls, args: Sequence[Any], processor_dict: dict[str, Any], **kwargs: Any) -> Any:  # noqa: ANN401
+        """Make a processor from a tokenizer and saved settings.
+
+        Raises:
+            PromptError: the folder holds no settings of a Valley processor.
+        """
+        names = (*_SAVED, "chat_template")
+        settings = {name: value for name, value in {**processor_dict, **kwargs}.items() if name in names}
+        processor = cls(*args, **settings)
+        return (processor, {}) if kwargs.get("return_unused_kwargs") else processor
+
+    def save_pretrained(
+        self,
+        save_directory: str | Path,
+        push_to_hub: bool = False,  # noqa: FBT001, FBT002
+        **kwargs: Any,  # noqa: ANN401
+    ) -> list[str]:
+        """Save tokenizer, settings and template; and the file in which vLLM looks for the clip processor."""
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        extra = folder / "video_preprocessor_config.json"
+        extra.write_text(json.dumps(self.video_processor.to_dict(), indent=2, sort_keys=True) + "\n", "utf-8")
+        return super().save_pretrained(str(folder), push_to_hub=push_to_hub, **kwargs)
