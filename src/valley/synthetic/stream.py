@@ -152,7 +152,8 @@ def _ask_across(
 def sampled_times(scene: Scene, count: int) -> list[float]:
     """Give the times of `count` frames from the first to the last, as the uniform sampler reads them."""
     numbers = np.linspace(0, scene.num_frames - 1, min(count, scene.num_frames))
-    return [round(float(n)) / scene.fps for n in numbers]
+    # the frame on display at a wished time is the last one that has begun; a hair against rounding
+    return [int(n + 1e-6) / scene.fps for n in numbers]
 
 
 def _dialogue(
