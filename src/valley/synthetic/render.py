@@ -98,7 +98,7 @@ def _draw(canvas: NDArray[np.float32], item: SceneObject, time_s: float) -> None
 
 def _outside_distance(
     shape: str, x: NDArray[np.float32], y: NDArray[np.float32], radius: float
-) -> NDArray[np.float32]:
+) -> NDArray[np.floating]:
     """Give the signed distance in pixels from the shape's edge, positive outside."""
     if shape == "circle":
         return np.sqrt(x * x + y * y) - radius

@@ -110,9 +110,7 @@ def make_language_model(config: LanguageConfig, tokenizer: PreTrainedTokenizerFa
             max_position_embeddings=config.max_position_embeddings,
             tie_word_embeddings=True,
             initializer_range=0.05,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
+            **{f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("bos", "eos", "pad")},
         )
     )
 
@@ -125,7 +123,7 @@ class Dialogues(Dataset[dict[str, Tensor]]):
         self.tokenizer = tokenizer
         self.seed = config.seed
         self.stream = SampleStream("instructions", seed=config.seed + 1)
-        self.ids = dict(zip(CHAT_TOKENS, tokenizer.encode("".join(CHAT_TOKENS)), strict=True))
+        self.ids: dict[str, int] = dict(zip(CHAT_TOKENS, tokenizer.encode("".join(CHAT_TOKENS)), strict=True))
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         """Draw dialogue number `index`.
