@@ -44,8 +44,8 @@ class Registry:
         names = self.names()
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise UnknownNameError(f"no {self.kind} is called {name!r}{hint} There are: {', '.join(names)}")
+            hint = f"; did you mean {near[0]!r}? There are" if near else "; there are"
+            raise UnknownNameError(f"no {self.kind} is called {name!r}{hint}: {', '.join(names)}")
         for entry in importlib.metadata.entry_points(group=self.package):
             if entry.name == name:
                 return entry.load()

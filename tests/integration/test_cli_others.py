@@ -1,6 +1,7 @@
 """The other commands, end to end with the tests' tiny model."""
 
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -38,7 +39,7 @@ def test_synth_writes_renders_and_shows(tmp_path, capsys):
     assert run(["synth", str(out), "--num-clips", "2", "--seed", "3"]) == 0
     assert len(list(out.rglob("*.mp4"))) == 2
     scene = next(p for p in sorted(out.rglob("*.json")) if p.parent.name == "scenes")
-    again = tmp_path / "again.mp4"
+    again = tmp_path / "made" / "here" / "again.mp4"
     assert run(["synth", "render", str(scene), str(again)]) == 0
     assert again.read_bytes() == (out / "clips" / f"{scene.stem}.mp4").read_bytes()
     capsys.readouterr()
@@ -52,6 +53,9 @@ def test_synth_writes_renders_and_shows(tmp_path, capsys):
 def test_synth_errors_name_the_file(tmp_path, capsys):
     assert run(["synth", "render", str(tmp_path / "none.json"), "x.mp4"]) == 1
     assert "none.json" in capsys.readouterr().err
+    scene = Path(__file__).parents[2] / "examples" / "scenes" / "push.json"
+    assert run(["synth", "render", str(scene), str(tmp_path / "a.xyz")]) == 1
+    assert "a.xyz: FFmpeg knows no container '.xyz'" in capsys.readouterr().err
     assert run(["synth"]) == 2
 
 

@@ -33,6 +33,8 @@ def test_num_frames_caps_frames_per_second():
 def test_a_misspelt_option_is_told():
     with pytest.raises(ConfigError, match="did you mean 'temperature'"):
         request_from({"temprature": 1})
+    with pytest.raises(ConfigError, match="called 'abc'; there are: fps, isolated"):
+        request_from({"abc": 1})
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,7 @@ def test_a_misspelt_option_is_told():
         {"temperature": -0.1},
         {"top_p": 0},
         {"stop": ("",)},
+        {"seed": 2**64},
         {"language": "<|end|>"},
         {"sampling": FrameSampling(), "fps": 1},
     ],

@@ -162,7 +162,7 @@ def test_what_is_no_checkpoint_is_told_in_one_sentence(tiny_checkpoint, tmp_path
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     with pytest.raises(ConfigError, match="want a Valley checkpoint, got a model of type 'llama'"):
         Valley.from_pretrained(str(tmp_path))
-    for name, value in (("dtype", "int3"), ("device", "abacus")):
+    for name, value in (("dtype", "int3"), ("device", "abacus"), ("device", "cuda:63"), ("device", "meta")):
         with pytest.raises(ConfigError, match=value):
             Valley.from_pretrained(str(tiny_checkpoint), **{name: value})
     for file in tiny_checkpoint.iterdir():

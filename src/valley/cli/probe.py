@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def probe(
-    media: Annotated[list[Path], typer.Argument(help="Videos or folders of frames.")],
+    media: Annotated[list[Path], typer.Argument(help="Video files.")],
     as_json: AsJson = False,
 ) -> None:
     """Say what a video file is: frames, rate, codec ..."""

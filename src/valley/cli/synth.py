@@ -52,6 +52,7 @@ def render(
     from valley.synthetic.scene import read_scene
 
     document = read_scene(scene)
+    out.parent.mkdir(parents=True, exist_ok=True)
     render_video(document, out)
     print(f"{out}: {document.num_frames} frames, {text.clock(document.duration_s)}")
 

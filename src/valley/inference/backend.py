@@ -60,6 +60,8 @@ class GenerationParams:
             raise ConfigError(f"top_p must lie above 0 and at most at 1, got {self.top_p}")
         if self.answer_language is not None and not _LANGUAGE_TAG.fullmatch(self.answer_language):
             raise ConfigError(f"language {self.answer_language!r}: want a tag such as en, zh or pt-BR")
+        if self.seed is not None and not -(2**63) <= self.seed < 2**64:
+            raise ConfigError(f"seed must fit into 64 bits, got {self.seed}")
         if any(not text for text in self.stop):
             raise ConfigError("a stop text must not be empty")
 

@@ -59,8 +59,8 @@ def request_from(options: Options) -> Request:
     known = list(Options.__annotations__)
     for name in given.keys() - set(known):
         near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"no option is called {name!r}{hint} There are: {', '.join(sorted(known))}")
+        hint = f"; did you mean {near[0]!r}? There are" if near else "; there are"
+        raise ConfigError(f"no option is called {name!r}{hint}: {', '.join(sorted(known))}")
     frames = {name: given.get(name) for name in _FRAME_OPTIONS}
     sampling = given.get("sampling")
     if sampling is not None and any(v is not None for v in frames.values()):

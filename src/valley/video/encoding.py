@@ -15,6 +15,7 @@ import av
 import numpy as np
 from av.codec.context import Flags
 from av.container import OutputContainer
+from av.error import FFmpegError
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -51,7 +52,8 @@ def write_video(
         The path.
 
     Raises:
-        MediaError: no frames, frames of different size, or neither/both of `fps` and `shown_at_s`.
+        MediaError: no frames, frames of different size, neither/both of `fps` and `shown_at_s`, an unknown
+            suffix, or the file cannot be written.
     """
     path = Path(path)
     if (fps is None) == (shown_at_s is None):
@@ -67,10 +69,11 @@ def write_video(
     settings = {"threads": "1"} | settings
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     suffix = path.suffix.lower()
+    container_format = _FORMAT_OF_SUFFIX.get(suffix, suffix[1:])
+    if container_format not in av.formats_available:
+        raise MediaError(path, f"FFmpeg knows no container {suffix!r}", "write to a name such as out.mp4")
     try:
-        with av.open(
-            str(part), "w", format=_FORMAT_OF_SUFFIX.get(suffix, suffix[1:]), options={"fflags": "+bitexact"}
-        ) as container:
+        with av.open(str(part), "w", format=container_format, options={"fflags": "+bitexact"}) as container:
             stream = container.add_stream(codec, rate=rate, options=settings)
             stream.height, stream.width = first.shape[:2]
             stream.pix_fmt = pixel_format
@@ -79,6 +82,8 @@ def write_video(
             stream.codec_context.time_base = time_base
             _encode(container, stream, chain([first], frames), (round(t / time_base) for t in times), path)
         part.replace(path)
+    except FFmpegError as error:
+        raise MediaError(path, f"cannot be written: {(error.strerror or "FFmpeg failed").lower()}") from error
     finally:
         part.unlink(missing_ok=True)
     return path

@@ -17,7 +17,7 @@ from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from valley.errors import MediaNotFoundError, NoVideoStreamError
+from valley.errors import MediaNotFoundError, NotAVideoError, NoVideoStreamError
 from valley.video.limits import Guard
 from valley.video.structure import explain_unreadable, is_cut_short, refuse_bad_head
 
@@ -55,7 +55,7 @@ def open_media(source: str | Path | bytes, guard: Guard) -> Iterator[InputContai
         MediaNotFoundError: no such file.
         EmptyMediaError: no bytes.
         TooLargeError: more bytes than allowed.
-        NotAVideoError: nothing that FFmpeg reads.
+        NotAVideoError: nothing that FFmpeg reads, or a folder.
         TruncatedError: cut before its index.
     """
     with _open_bytes(source, guard) as file:
@@ -81,6 +81,8 @@ def _open_bytes(source: str | Path | bytes, guard: Guard) -> Iterator[io.Buffere
         yield io.BytesIO(source)
         return
     path = Path(source)
+    if path.is_dir():
+        raise NotAVideoError(guard.source, "is a folder, not a video file", "give one of its files")
     if not path.is_file():
         raise MediaNotFoundError(guard.source, "there is no such file", "check the path")
     guard.size(path.stat().st_size)

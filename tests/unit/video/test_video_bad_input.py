@@ -228,3 +228,8 @@ def test_only_one_module_opens_videos():
 def test_errors_are_all_of_one_kind(bad_file, isolated):
     with pytest.raises(MediaError):
         read_frames(bad_file("noise.mp4"), isolated=isolated)
+
+
+def test_a_folder_is_no_video_file(tmp_path):
+    with pytest.raises(NotAVideoError, match="is a folder, not a video file"):
+        probe(tmp_path)

@@ -31,3 +31,12 @@ def test_times_are_kept(tmp_path):
     times = [0.0, 0.04, 0.5, 0.75, 2.0, 2.1]
     path = write_video(tmp_path / "a.mp4", PICTURES, shown_at_s=times)
     np.testing.assert_allclose(read_frames(path).shown_at_s, times, atol=1e-4)
+
+
+def test_what_cannot_be_written_is_said_with_its_name(tmp_path):
+    for name, reason in (("a.xyz", "no container '.xyz'"), ("a", "no container ''")):
+        with pytest.raises(MediaError, match=reason):
+            write_video(tmp_path / name, PICTURES, fps=24)
+    with pytest.raises(MediaError, match=r"nowhere/a\.mp4: cannot be written: no such file"):
+        write_video(tmp_path / "nowhere" / "a.mp4", PICTURES, fps=24)
+    assert list(tmp_path.iterdir()) == []

@@ -78,15 +78,22 @@ def choose_device(device: object) -> torch.device:
     """Take the accelerator where there is one and nothing else is asked for.
 
     Raises:
-        ConfigError: torch knows no such device.
+        ConfigError: torch knows no such device, or this machine has none.
     """
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if device is None:
-        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
         return accelerator or torch.device("cpu")
     try:
-        return torch.device(str(device))
+        wanted = torch.device(str(device))
     except RuntimeError as error:
         raise ConfigError(f"device {str(device)!r}: want cpu, cuda, cuda:0 or mps") from error
+    kind = "none" if accelerator is None else accelerator.type
+    number = wanted.index or 0
+    if wanted.type != "cpu" and (wanted.type != kind or number >= torch.accelerator.device_count()):
+        raise ConfigError(
+            f"device {str(device)!r}: there is none here; leave it out, or want cpu"
+        )
+    return wanted
 
 
 def choose_dtype(dtype: object, device: torch.device) -> str:
