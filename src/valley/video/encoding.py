@@ -83,7 +83,8 @@ def write_video(
             _encode(container, stream, chain([first], frames), (round(t / time_base) for t in times), path)
         part.replace(path)
     except FFmpegError as error:
-        raise MediaError(path, f"cannot be written: {(error.strerror or "FFmpeg failed").lower()}") from error
+        reason = error.strerror or type(error).__name__
+        raise MediaError(path, f"cannot be written: {reason.lower()}") from error
     finally:
         part.unlink(missing_ok=True)
     return path

@@ -90,9 +90,7 @@ def choose_device(device: object) -> torch.device:
     kind = "none" if accelerator is None else accelerator.type
     number = wanted.index or 0
     if wanted.type != "cpu" and (wanted.type != kind or number >= torch.accelerator.device_count()):
-        raise ConfigError(
-            f"device {str(device)!r}: there is none here; leave it out, or want cpu"
-        )
+        raise ConfigError(f"device {str(device)!r}: there is none here; leave it out, or want cpu")
     return wanted
 
 
