@@ -119,6 +119,11 @@ def test_eval(tiny_checkpoint, tmp_path, capsys):
     assert "| task |" in capsys.readouterr().out
 
 
+def test_eval_refuses_a_plot_before_it_asks_anything(tmp_path, capsys):
+    assert run(["eval", "synthetic", "--model", "nosuch", "--plot", str(tmp_path / "scores.qqq")]) == 1
+    assert "scores.qqq: want a picture" in capsys.readouterr().err
+
+
 def test_eval_unknown_benchmark(capsys):
     assert run(["eval", "synthetik"]) == 1
     assert "did you mean 'synthetic'" in capsys.readouterr().err

@@ -44,3 +44,9 @@ def test_errors_are_one_sentence():
     assert text.sentence(ValueError("a\n  b")) == "a b"
     assert text.sentence(PermissionError(13, "Permission denied", "out.mp4")) == "out.mp4: permission denied"
     assert text.sentence(ValueError()) == "ValueError"
+
+
+def test_progress_is_one_line(capsys):
+    for done in (1, 2):
+        text.say_progress(2, done, what="clips")
+    assert capsys.readouterr().err == "\r\x1b[K1/2 clips\r\x1b[K2/2 clips\n"

@@ -28,13 +28,16 @@ def evaluate(
 ) -> None:
     """Measure a model: accuracy by task and language."""
     from valley.evaluation.benchmark import BENCHMARKS
-    from valley.evaluation.report import as_table, draw_report, make_report
+    from valley.evaluation.report import as_table, check_can_draw, draw_report, make_report
     from valley.evaluation.run import evaluate as run
     from valley.inference.resolving import resolve
     from valley.inference.valley import Valley
     from valley.inference.weights import fingerprint
 
     asked = BENCHMARKS.get(benchmark)
+    if plot is not None:
+        check_can_draw(plot)  # before minutes are spent on answers
+        plot.parent.mkdir(parents=True, exist_ok=True)
     weights = fingerprint(resolve(model))
     valley = Valley.from_pretrained(model, dtype=dtype, device=device)
     with tempfile.TemporaryDirectory(prefix="valley-eval-") as folder:
@@ -58,5 +61,4 @@ def evaluate(
 
 
 def _say_progress(done: int, of_all: int) -> None:
-    end = "\n" if done == of_all else ""
-    print(f"\r\x1b[K{done}/{of_all} answers", end=end, file=sys.stderr, flush=True)
+    text.say_progress(of_all, done, what="answers")

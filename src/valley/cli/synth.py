@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,7 +39,8 @@ def dataset(
     """Write clips with ground truth, captions and questions in several languages."""
     from valley.synthetic.dataset import write_dataset
 
-    write_dataset(out, num_clips, seed)
+    watch = functools.partial(text.say_progress, num_clips, what="clips") if sys.stderr.isatty() else None
+    write_dataset(out, num_clips, seed, on_clip=watch)
     print(f"{num_clips} clips in {out}")
 
 

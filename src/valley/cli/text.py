@@ -69,6 +69,12 @@ def _finite(value: object) -> object:
     return value
 
 
+def say_progress(of_all: int, done: int, *, what: str) -> None:
+    """Write over one line on stderr, such as ``3/100 clips``; the last one stays."""
+    end = "\n" if done == of_all else ""
+    print(f"\r\x1b[K{done}/{of_all} {what}", end=end, file=sys.stderr, flush=True)
+
+
 def sentence(error: Exception) -> str:
     """Say an error in one line, with the file's name."""
     if isinstance(error, OSError) and error.filename is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from valley.errors import MissingExtraError
+from valley.errors import ConfigError, MissingExtraError
 from valley.evaluation.metrics import percent, wilson_interval
 from valley.evaluation.run import Scored
 
@@ -86,16 +86,31 @@ def _summary(leaf: dict[str, Any]) -> list[str]:
     return [_score(leaf), f"{low:.0f}-{high:.0f}", str(leaf["count"])]
 
 
+def check_can_draw(path: Path) -> None:
+    """Refuse a plot that could not be written.
+
+    Raises:
+        MissingExtraError: matplotlib is absent.
+        ConfigError: its suffix is no picture format.
+    """
+    try:
+        from matplotlib.backend_bases import FigureCanvasBase
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(wanted_by="drawing a report", package="matplotlib", extra="eval") from error
+    if path.suffix.lower()[1:] not in FigureCanvasBase.get_supported_filetypes():
+        raise ConfigError(f"{path}: want a picture, such as scores.png")
+
+
 def draw_report(report: dict[str, Any], path: Path, *, title: str) -> None:
     """Draw the score of each task with its interval beside that on black frames.
 
     Raises:
         MissingExtraError: matplotlib is absent.
+        ConfigError: its suffix is no picture format.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(wanted_by="drawing a report", package="matplotlib", extra="eval") from error
+    check_can_draw(path)
+    from matplotlib.figure import Figure
+
     tasks = list(report["tasks"])
     figure = Figure(figsize=(1.1 * len(tasks) + 2, 4), layout="constrained")
     axes = figure.subplots()
