@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 from transformers.utils.logging import disable_progress_bar, enable_progress_bar
 
 from valley.cli import run
+from valley.video import decoding
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +136,7 @@ def test_a_conversation_in_json(chat):
 
 ERRORS = {
     "missing": (["none.mp4"], r"none.mp4: there is no such file"),
+    "address": (["https://example.com/a.mp4"], "https:/example.com/a.mp4: is an address"),
     "empty": (["empty.mp4"], "empty.mp4: the file is empty"),
     "words": (["words.mp4"], "words.mp4: is no video"),
     "cut": (["cut.mp4"], "cut.mp4: "),
@@ -190,6 +193,13 @@ def test_probe(chat, clip_files, capsys):
     assert run(["probe", "a.mp4", "--json"]) == 0
     info = json.loads(capsys.readouterr().out)
     assert (info["num_frames"], info["duration_s"]) == (24, 3.0)
+
+
+def test_probe_tells_of_frames_behind_the_end(chat, clip_files, capsys, monkeypatch):
+    found = replace(decoding.probe("a.mp4"), num_lost_frames=7)
+    monkeypatch.setattr(decoding, "probe", lambda path: found)
+    assert run(["probe", "a.mp4"]) == 0
+    assert "24 (7 of them cannot be read: the file ends early)" in capsys.readouterr().out
 
 
 # A process started by a background job ignores Ctrl-C from birth; the user's terminal does not.

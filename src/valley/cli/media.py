@@ -29,6 +29,8 @@ def part(
     """Make one part; see `parts`."""
     from valley.video import decoding
 
+    if path.parts[:1] in (("http:",), ("https:",)):
+        raise MediaNotFoundError(path, "is an address, and nothing is fetched", "download the file first")
     if not path.exists():
         raise MediaNotFoundError(path, "there is no such file")
     if path.is_file() and path.stat().st_size == 0:

@@ -38,7 +38,7 @@ def _rows(info: VideoInfo) -> list[tuple[str, str]]:
         ("codec", _join(info.codec, info.pixel_format, f"{info.bit_depth} bit")),
         ("picture", f"{info.width_px} x {info.height_px}" + _picture_notes(info)),
         ("duration", f"{text.clock(info.duration_s)} ({info.duration_s:.3f} s)"),
-        ("frames", f"{info.num_frames}"),
+        ("frames", f"{info.num_frames}" + _lost(info.num_lost_frames)),
         ("frame rate", f"{info.fps:.3f} per second ({rate})"),
         ("starts at", f"{info.start_s:.3f} s"),
         ("keyframes", _keyframes(info.keyframe_times_s)),
@@ -46,6 +46,10 @@ def _rows(info: VideoInfo) -> list[tuple[str, str]]:
         ("subtitles", _join(*(str(s) for s in info.subtitles)) or "none"),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def _lost(num_frames: int) -> str:
+    return f" ({num_frames} of them cannot be read: the file ends early)" if num_frames else ""
 
 
 def _picture_notes(info: VideoInfo) -> str:
