@@ -1,5 +1,7 @@
 """Recipes: read strictly, overridden by name, refused with the setting's place."""
 
+from pathlib import Path
+
 import pytest
 
 from valley.errors import ConfigError
@@ -93,3 +95,22 @@ def test_a_config_is_frozen(recipe):
 def test_every_fault_is_reported_at_once():
     with pytest.raises(ConfigError, match=r"(?s)stage.*output_dir"):
         make_config({"stage": "x", "model": {"checkpoint": "a"}, "data": {"conversations": "a.jsonl"}})
+
+
+@pytest.mark.parametrize("steps", [0, -3, "many"])
+def test_a_run_has_at_least_one_step(steps: object) -> None:
+    fields = {
+        "stage": "align",
+        "model": {"checkpoint": "m"},
+        "data": {"synthetic": {"kind": "captions", "num_samples": 1}},
+        "output_dir": "out",
+        "trainer": {"max_steps": steps},
+    }
+    with pytest.raises(ConfigError, match="max_steps: want 1 or more"):
+        make_config(fields)
+
+
+def test_a_recipe_that_is_no_text_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="not a text file"):
+        read_config(tmp_path / "a.yaml")

@@ -166,6 +166,11 @@ def _config(
     }
     parts = {"vision_config": tower.config, "text_config": language_model.config}
     config = ValleyConfig(**parts, **fields, attn_implementation=attention)  # pyright: ignore[reportCallIssue]
+    for part in (config.vision_config, config.text_config):
+        if Path(
+            part._name_or_path
+        ).exists():  # a folder of this machine; a hub id says where the part came from
+            part._name_or_path = ""
     config.lm_head_bias = head.bias is not None
     config.num_prefix_tokens = _tower_shape(tower, config).num_prefix_tokens
     return config

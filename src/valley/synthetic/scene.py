@@ -166,7 +166,8 @@ def read_scene(path: Path) -> Scene:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(p) for p in first["loc"]) or "document"
-        raise ConfigError(f"{path}: {place}: {first['msg']}") from error
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{path}: {place}: {reason}") from error
 
 
 def write_scene(path: Path, scene: Scene) -> None:

@@ -1,4 +1,4 @@
-"""The words of the synthetic world in English, Chinese and Spanish: names, questions and answers.
+"""The words of the synthetic world in English, Chinese and Spanish: names, questions and answers, as data.
 
 Every list of questions ends with `NUM_TEST_PHRASINGS` phrasings that training never uses. `{it}` stands for
 the object asked about ("the red circle"), `{a}` for the same with an indefinite article.

@@ -181,6 +181,9 @@ class TrainConfig(_Strict):
     def _fits_together(self) -> TrainConfig:
         for name in self.trainer.keys() & RESERVED_TRAINER_SETTINGS.keys():
             raise ValueError(f"trainer.{name} is set by {RESERVED_TRAINER_SETTINGS[name]}")
+        max_steps = self.trainer.get("max_steps", 1)
+        if not isinstance(max_steps, int) or max_steps < 1:
+            raise ValueError(f"trainer.max_steps: want 1 or more, got {max_steps}; without it, whole epochs")
         for name in ("learning_rates", "muon_learning_rates"):
             for part in getattr(self, name).keys() - set(self.parts):
                 raise ValueError(f"{name} names {part}, which this run does not train; see train_parts")
@@ -224,7 +227,11 @@ def read_fields(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, An
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such recipe")
-    fields = _parse(path.read_text(encoding="utf-8"), where=str(path))
+    try:
+        words = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not a text file, want a YAML recipe") from error
+    fields = _parse(words, where=str(path))
     if not isinstance(fields, dict):
         raise ConfigError(f"{path}: want a recipe of named settings, got {type(fields).__name__}")
     for override in overrides:

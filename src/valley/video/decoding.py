@@ -175,5 +175,9 @@ def _report_missing(
         reason = f"the file ends early: {reason}"
     if on_damage == "raise" or len(missing) == len(wanted):
         kind = TruncatedError if lost else DamagedError
-        raise kind(guard.source, reason, "repair the file, or take the other frames with on_damage='warn'")
+        raise kind(
+            guard.source,
+            reason,
+            "repair the file, or take the other frames (on_damage='warn', --on-damage warn)",
+        )
     _logger.warning("%s: %s; going on with the others", guard.source, reason)
