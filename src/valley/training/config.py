@@ -182,7 +182,9 @@ class TrainConfig(_Strict):
         for name in self.trainer.keys() & RESERVED_TRAINER_SETTINGS.keys():
             raise ValueError(f"trainer.{name} is set by {RESERVED_TRAINER_SETTINGS[name]}")
         max_steps = self.trainer.get("max_steps", 1)
-        if not isinstance(max_steps, int) or max_steps < 1:
+        if not isinstance(max_steps, int) or (
+            max_steps < 1 and max_steps != -1
+        ):  # -1 is the trainer's "epochs"
             raise ValueError(f"trainer.max_steps: want 1 or more, got {max_steps}; without it, whole epochs")
         for name in ("learning_rates", "muon_learning_rates"):
             for part in getattr(self, name).keys() - set(self.parts):
