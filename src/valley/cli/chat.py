@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from valley.cli import media as cli_media
-from valley.cli import text
+from valley.cli.conversing import answer, converse
 from valley.cli.options import (
     AsJson,
     Device,
@@ -25,7 +25,6 @@ from valley.cli.options import (
 
 if TYPE_CHECKING:
     from valley.inference.options import Options
-    from valley.inference.valley import ChatSession
 
 
 def chat(
@@ -81,23 +80,5 @@ def chat(
     session = Valley.from_pretrained(model, dtype=dtype, device=device).chat(*parts, **options)
     if question is not None:
         answer(session, question, as_json=as_json)
-        return
-
-    from valley.cli.conversing import converse
-
-    converse(session, as_json=as_json)
-
-
-def answer(session: ChatSession, question: str, *, as_json: bool = False) -> None:
-    """Ask one question and print its answer, streamed, or as one JSON object."""
-    words = session.ask(question)
-    try:
-        for piece in words:
-            if not as_json:
-                print(piece, end="", flush=True)
-    finally:
-        words.close()
-    if not as_json:
-        print(flush=True)
-    elif session.last is not None:
-        text.print_json(session.last.to_dict())
+    else:
+        converse(session, as_json=as_json)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from valley.cli import chat, text
 from valley.cli import media as cli_media
+from valley.cli import text
 from valley.errors import ValleyError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def _respond(session: ChatSession, line: str, *, as_json: bool) -> None:
         if line.startswith("/"):
             _command(session, line)
         elif line:
-            chat.answer(session, line, as_json=as_json)
+            answer(session, line, as_json=as_json)
     except KeyboardInterrupt:
         print("\n(stopped)")
     except BrokenPipeError:
@@ -120,3 +120,18 @@ _COMMANDS: dict[str, Callable[[ChatSession, str], None]] = {
     "/add": _add,
     "/frames": _frames,
 }
+
+
+def answer(session: ChatSession, question: str, *, as_json: bool = False) -> None:
+    """Ask one question and print its answer, streamed, or as one JSON object."""
+    words = session.ask(question)
+    try:
+        for piece in words:
+            if not as_json:
+                print(piece, end="", flush=True)
+    finally:
+        words.close()
+    if not as_json:
+        print(flush=True)
+    elif session.last is not None:
+        text.print_json(session.last.to_dict())
