@@ -128,5 +128,5 @@ def draw_report(report: dict[str, Any], path: Path, *, title: str) -> None:
     axes.set_ylim(0, 105)
     axes.set_ylabel("exact answers, %")
     axes.set_title(title)
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside right upper")
     figure.savefig(path, dpi=110)
