@@ -79,13 +79,15 @@ def evaluate(
     with (out / ANSWERS_NAME).open("a", encoding="utf-8") as file:
         for item in items:
             answer = known.get(_key(item))
+            is_new = answer is None
             if answer is None:
                 answer = _ask(backend, item)
-                result = Scored(item, answer, benchmark.score(item, answer))
+            result = Scored(item, answer, benchmark.score(item, answer))
+            scored.append(result)
+            if is_new:
                 line = {"key": _key(item), **result.to_record()}
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
                 file.flush()
-            scored.append(Scored(item, answer, benchmark.score(item, answer)))
             if on_answer:
                 on_answer(len(scored), len(items))
     return scored

@@ -2,7 +2,7 @@
 
 It learns to converse about clips before it ever sees a pixel: in place of each frame's class token stands a
 linear image of what the frame shows, as numbers (per colour: presence, position, radius, shape). That costs
-no rendering and no vision tower. Two heads on the hidden states speed the lesson up many times: one says
+no rendering and no vision tower. Two heads on the hidden states speed the lesson up: one says
 what each object does at the last frame, one looks up the object a question is about where its answer
 begins. The linear map and the heads are thrown away; what is kept is a plain `LlamaForCausalLM` and its
 tokenizer. The projector that brings real frames into its space is trained afterwards, in stage 1.
