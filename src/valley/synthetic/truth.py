@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from valley.synthetic.scene import Scene, SceneObject
+from valley.synthetic.scene import Scene, SceneObject, Shot
 from valley.synthetic.world import COLORS
 
-CELL_MARGIN = 0.04
-"""Nobody is asked where an object is whose centre is nearer than this to the edge of a third."""
+DELAY_S = 0.25
+"""A motion that begins this long after its shot began is seen to begin."""
+
+_ORDER = {color: number for number, color in enumerate(COLORS)}
 
 
 @dataclass(frozen=True)
@@ -16,79 +18,115 @@ class ObjectTruth:
     """The facts about one object.
 
     Attributes:
-        color: a name of `COLORS`.
+        color: a name of `COLORS`; the first one where it changes.
         shape: one of `SHAPES`.
-        size: "small" or "big".
+        size: "small" or "big"; None where it grows or shrinks.
         event: one of `EVENTS`.
-        direction: where it travels, None where it does not.
-        start_place: (column, row) of the 3 x 3 cell it stands in in the first frame; None where it is not
-        wholly
-            in the picture or too near the edge of a cell to say.
-        end_place: the same for the last frame.
+        direction: where it travels; None where it does not.
+        to_color: what colour it turns.
+        partner: (color, shape) of the object that it hits, or that pushes it.
+        start_s: clip time at which the event begins; None where there is none.
+        end_s: clip time at which it ends.
+        delayed: it is seen to stand still before the event begins.
+        shot: number of its shot, from 0.
     """
 
     color: str
     shape: str
-    size: str
-    event: str
-    direction: str | None
-    start_place: tuple[int, int] | None
-    end_place: tuple[int, int] | None
+    size: str | None
+    event: str = "still"
+    direction: str | None = None
+    to_color: str | None = None
+    partner: tuple[str, str] | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+    delayed: bool = False
+    shot: int = 0
+
+
+@dataclass(frozen=True)
+class ShotTruth:
+    """The facts about one shot: when it is shown, and its objects in the order of `COLORS`."""
+
+    start_s: float
+    end_s: float
+    objects: tuple[ObjectTruth, ...]
 
 
 @dataclass(frozen=True)
 class Truth:
-    """The facts about a clip (or about the picture taken from it); objects in the order of `COLORS`."""
+    """The facts about a clip, about a picture taken from it, or about footage of another world."""
 
-    objects: tuple[ObjectTruth, ...]
+    shots: tuple[ShotTruth, ...]
     is_image: bool = False
+    foreign: bool = False
+
+    @property
+    def objects(self) -> tuple[ObjectTruth, ...]:
+        """The objects of all shots, in order."""
+        return tuple(item for shot in self.shots for item in shot.objects)
 
     def to_record(self) -> dict[str, object]:
         """Give the facts as a JSON-ready object."""
-        return {"is_image": self.is_image, "objects": [vars(o) for o in self.objects]}
+        return asdict(self)
+
+
+FOREIGN = Truth((), foreign=True)
+"""The only thing known about footage that is not of this world."""
 
 
 def truth_of(scene: Scene) -> Truth:
-    """Derive the facts about a clip of one shot."""
-    return _truth(scene.shots[0].objects, 0.0, (scene.num_frames - 1) / scene.fps, is_image=False)
+    """Derive the facts about a clip."""
+    shots, begin_s = [], 0.0
+    for number, shot in enumerate(scene.shots):
+        facts = [_facts(item, shot, number, begin_s) for item in shot.objects]
+        end_s = round(begin_s + shot.duration_s, 3)
+        shots.append(ShotTruth(round(begin_s, 3), end_s, tuple(sorted(facts, key=_by_color))))
+        begin_s += shot.duration_s
+    return Truth(tuple(shots))
 
 
 def truth_of_picture(scene: Scene, time_s: float) -> Truth | None:
-    """Derive the facts about the picture at a time; None if an object is cut by the picture's edge then."""
+    """Derive the facts about the picture at a time.
+
+    None where the picture has no single truth: an object is cut by its edge, has a size between small and
+    big, or no object is there.
+    """
     shot, in_shot_s = scene.shot_at(time_s)
-    seen: list[SceneObject] = []
+    seen: list[ObjectTruth] = []
     for item in shot.objects:
-        if not item.exists(in_shot_s):
+        state = item.state(in_shot_s)
+        if not state.exists:
             continue
-        inside = [item.radius <= c <= 1 - item.radius for c in item.position(in_shot_s)]
-        if not all(inside):
+        if any(not state.radius <= c <= 1 - state.radius for c in (state.x, state.y)):
             return None
-        seen.append(item)
-    return _truth(tuple(seen), in_shot_s, in_shot_s, is_image=True) if seen else None
+        if item.event is not None and item.event.to_radius is not None:
+            return None
+        seen.append(ObjectTruth(state.color, item.shape, item.size))
+    if not seen:
+        return None
+    return Truth((ShotTruth(0.0, 0.0, tuple(sorted(seen, key=_by_color))),), is_image=True)
 
 
-def place_of(item: SceneObject, time_s: float) -> tuple[int, int] | None:
-    """Give the (column, row) of the third of the picture an object stands in, where that can be told."""
-    x, y = item.position(time_s)
-    inside = all(item.radius <= c <= 1 - item.radius for c in (x, y))
-    clear = all(abs(c - edge) > CELL_MARGIN for c in (x, y) for edge in (1 / 3, 2 / 3))
-    return (int(x * 3), int(y * 3)) if item.exists(time_s) and inside and clear else None
+def _by_color(item: ObjectTruth) -> int:
+    return _ORDER[item.color]
 
 
-def _truth(objects: tuple[SceneObject, ...], first_s: float, last_s: float, *, is_image: bool) -> Truth:
-    order = list(COLORS)
-    facts = [_facts(item, first_s, last_s, is_image=is_image) for item in objects]
-    return Truth(tuple(sorted(facts, key=lambda o: order.index(o.color))), is_image)
-
-
-def _facts(item: SceneObject, first_s: float, last_s: float, *, is_image: bool) -> ObjectTruth:
-    event = item.events[0] if item.events and not is_image else None
+def _facts(item: SceneObject, shot: Shot, number: int, begin_s: float) -> ObjectTruth:
+    event = item.event
+    if event is None:
+        return ObjectTruth(item.color, item.shape, item.size, shot=number)
+    partner = shot.objects[event.partner] if event.partner is not None else None
     return ObjectTruth(
         color=item.color,
         shape=item.shape,
-        size=item.size,
-        event=event.kind if event else "still",
-        direction=event.direction if event else None,
-        start_place=place_of(item, first_s),
-        end_place=place_of(item, last_s),
+        size=None if event.to_radius is not None else item.size,
+        event=event.kind,
+        direction=event.direction,
+        to_color=event.to_color,
+        partner=(partner.color, partner.shape) if partner else None,
+        start_s=round(begin_s + event.start_s, 3),
+        end_s=round(begin_s + event.end_s, 3),
+        delayed=event.start_s >= DELAY_S,
+        shot=number,
     )
