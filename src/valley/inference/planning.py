@@ -5,12 +5,13 @@ Reads the packet index of each clip, the checkpoint's config and processor, and 
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from valley.conversation import Conversation, Image, Video, user
-from valley.inference.media import MediaReader
+from valley.inference.media import MediaReader, SeenMedium
 from valley.inference.prompting import build_prompt
 from valley.inference.resolving import resolve
 from valley.inference.weights import count_parameters
@@ -112,7 +113,7 @@ def make_plan(
     name = parameters.dtype if name == "auto" else name
     num_bytes = _DTYPE_BYTES[name]
     limit, tokens = context_length(config), len(prompt.input_ids)
-    num_frames = [len(s.frames) for s in seen]
+    num_frames = max((len(s.frames) for s in seen), default=0)
     excess = 0 if limit is None else max(tokens + max_new_tokens - limit, 0)
     return Plan(
         model=place.name,
@@ -125,9 +126,9 @@ def make_plan(
         max_new_tokens=max_new_tokens,
         kv_cache_bytes=kv_cache_bytes(config, tokens + max_new_tokens, num_bytes),
         weights_bytes=parameters.num_parameters * num_bytes,
-        activation_bytes=activation_bytes(config, tokens, max(num_frames, default=0), num_bytes),
+        activation_bytes=activation_bytes(config, tokens, num_frames, num_bytes),
         max_context_tokens=limit,
-        cure=cure_for(processor, num_frames, excess=excess) if excess else "",
+        cure=cure_for(processor, seen, excess=excess) if excess else "",
     )
 
 
@@ -153,11 +154,20 @@ def activation_bytes(config: ValleyConfig, num_tokens: int, num_frames: int, dty
     return dtype_bytes * max(tower, num_tokens * text_width)
 
 
-def cure_for(processor: ValleyProcessor, num_frames: Sequence[int], *, excess: int) -> str:
-    """Say how a prompt that is `excess` tokens too long can be made to fit."""
-    longest = max(num_frames, default=0)
-    needed = sum(map(processor.num_visual_tokens, num_frames)) - excess
-    for limit in range(longest - 1, 0, -1):
-        if sum(processor.num_visual_tokens(min(n, limit)) for n in num_frames) <= needed:
-            return f"try --num-frames {limit}"
+def cure_for(processor: ValleyProcessor, seen: Sequence[SeenMedium], *, excess: int) -> str:
+    """Say how a prompt that is `excess` tokens too long can be made to fit.
+
+    Where times are written in words, those of the last frames stand for those of any fewer: none are longer.
+    """
+    clips = [s.frames.shown_at_s for s in seen if s.use.kind == "video"]
+    longest = max(map(len, clips), default=0)
+
+    def num_tokens(limit: int) -> int:
+        return sum(processor.num_clip_tokens(times[-limit:]) for times in clips)
+
+    if longest:
+        fewer = range(1, longest)
+        fitting = bisect.bisect_right(fewer, num_tokens(longest) - excess, key=num_tokens)
+        if fitting:
+            return f"try --num-frames {fewer[fitting - 1]}"
     return "ask about fewer media, or with fewer words"

@@ -51,6 +51,7 @@ def compose(
     *,
     image_settings: Mapping[str, Any] | None = None,
     video_settings: Mapping[str, Any] | None = None,
+    frame_times: bool = False,
     **config: Any,  # noqa: ANN401
 ) -> tuple[ValleyForConditionalGeneration, ValleyProcessor]:
     """Make a model and its processor; projector and learned poolings are new, the parts keep their weights.
@@ -63,6 +64,7 @@ def compose(
         image_settings: `PixelSettings` for pictures; by default what the tower's folder says, else squashed
             to the tower's picture size and normalised as CLIP does.
         video_settings: the same for frames; the pictures' by default.
+        frame_times: say in words when each frame of a clip is shown, which the published layout does not.
         config: fields of `ValleyConfig`, such as ``temporal_pooling="chunk"``.
 
     Returns:
@@ -98,6 +100,7 @@ def compose(
             "num_patches": settings.num_patches,
         },
         chat_template=CHAT_TEMPLATE.read_text("utf-8"),
+        frame_times=frame_times,
     )
     return model.eval(), processor
 

@@ -7,9 +7,11 @@ The second of the two places where answering and training meet. Media are attach
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from transformers import BatchFeature
 from transformers.processing_utils import MultiModalData
 from transformers.utils.chat_template_utils import render_jinja_template
@@ -42,6 +44,7 @@ class ValleyProcessor(SavedProcessor):
         pooling: ``{"name": ..., "options": {...}, "num_patches": ...}`` as in the model's config.
         visual_tokens: names of the markers; `VISUAL_TOKENS` by default.
         chat_template: Jinja template, or several by name.
+        frame_times: say in words when each frame of a clip is shown; without it the layout of 2023.
     """
 
     image_token = IMAGE_TOKEN
@@ -56,6 +59,7 @@ class ValleyProcessor(SavedProcessor):
         pooling: Mapping[str, Any] | None = None,
         visual_tokens: Mapping[str, str] | None = None,
         chat_template: str | dict[str, str] | None = None,
+        frame_times: bool = False,  # noqa: FBT001, FBT002
     ) -> None:
         super().__init__(tokenizer, chat_template=chat_template)
         if image_settings is None or pooling is None:
@@ -65,8 +69,13 @@ class ValleyProcessor(SavedProcessor):
         self.sampling = dict(sampling or {"num_frames": 8})
         self.pooling = dict(pooling)
         self.visual_tokens = {**VISUAL_TOKENS, **(visual_tokens or {})}
+        self.frame_times = frame_times
         self.layout = VisualLayout(
-            self.pooling["name"], self.pooling["options"], self.pooling["num_patches"], self.visual_tokens
+            self.pooling["name"],
+            self.pooling["options"],
+            self.pooling["num_patches"],
+            self.visual_tokens,
+            frame_times,
         )
         self.image_processor = ValleyImageProcessor(self.image_settings)
         self.video_processor = ValleyVideoProcessor(self.video_settings, self.sampling)
@@ -84,9 +93,22 @@ class ValleyProcessor(SavedProcessor):
     def num_visual_tokens(self, num_frames: int) -> int:
         """Count the visual tokens of a clip (pooled patches and frames) before anything is read.
 
-        The prompt has four markers more for each medium, and with several chunks the words of their times.
+        The prompt has four markers more for each medium, and the words of times where the layout has them;
+        `num_clip_tokens` counts all.
         """
         return self.layout.num_visual_tokens(num_frames)
+
+    def num_clip_tokens(self, shown_at_s: ArrayLike) -> int:
+        """Count all that a clip takes in the prompt: visual tokens, markers, and the words of its times.
+
+        Args:
+            shown_at_s: when each frame is shown, in seconds.
+        """
+        times = _prompt_times(shown_at_s)
+        one_patch = replace(self.layout, num_patches=1)  # words lie between the same neighbours
+        ids = self.tokenizer.encode(one_patch.expansion(times), add_special_tokens=False)
+        left_out = self.num_visual_tokens(len(times)) - one_patch.num_visual_tokens(len(times))
+        return len(ids) + left_out
 
     def media_spans(self, input_ids: Sequence[int]) -> list[tuple[int, int]]:
         """Find where each medium's tokens begin and end (exclusive) in a prompt, markers included."""
@@ -113,12 +135,13 @@ class ValleyProcessor(SavedProcessor):
 
     def replace_image_token(self, image_inputs: Any, image_idx: int, **_: object) -> str:  # noqa: ANN401
         """Write one picture's placeholders."""
-        return self.layout.expansion([0.0])
+        return self.layout.picture_expansion()
 
     def replace_video_token(self, video_inputs: Any, video_idx: int, **_: object) -> str:  # noqa: ANN401
         """Write one clip's placeholders."""
         times = np.asarray(video_inputs["video_timestamps"][video_idx])
-        return self.layout.expansion(times[np.asarray(video_inputs["video_frame_mask"][video_idx])].tolist())
+        mask = np.asarray(video_inputs["video_frame_mask"][video_idx])
+        return self.layout.expansion(_prompt_times(times[mask]))
 
     # Prompts.
 
@@ -265,8 +288,8 @@ class ValleyProcessor(SavedProcessor):
             wanted = sum(p.text.count(token) for p in prompts)
             if wanted != len(given):
                 raise PromptError(f"the prompt has {wanted} {token} but {len(given)} {name}s are given")
-        images = [self.layout.expansion([0.0])] * len(media.images)
-        videos = [self.layout.expansion(clip.shown_at_s.tolist()) for clip in media.videos]
+        images = [self.layout.picture_expansion()] * len(media.images)
+        videos = [self.layout.expansion(_prompt_times(clip.shown_at_s)) for clip in media.videos]
         # transformers' own step, so that vLLM finds the placeholders where it looks for them.
         outcome: Any = self.get_text_with_replacements([p.text for p in prompts], images, videos)
         texts, replaced = outcome
@@ -284,6 +307,11 @@ class ValleyProcessor(SavedProcessor):
         """Name what the model takes from here."""
         text = ["input_ids", "attention_mask", "mm_token_type_ids"]
         return text + self.image_processor.model_input_names + self.video_processor.model_input_names
+
+
+def _prompt_times(shown_at_s: ArrayLike) -> list[float]:
+    """Give times as `video_timestamps` has them, so that a tie is rounded alike by whoever writes words."""
+    return np.asarray(shown_at_s, dtype=np.float32).tolist()
 
 
 def _metadata(clip: Clip) -> dict[str, Any]:

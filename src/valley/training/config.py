@@ -75,6 +75,8 @@ class ModelSettings(_Strict):
     projector_type: str | None = None
     vision_feature_layer: int | None = None
     num_frames: PositiveInt | None = None
+    # Say in words when each frame of a clip is shown; the layout of 2023, the default, does not.
+    frame_times: bool | None = None
     # eager is 1.3-1.6x faster than sdpa in bf16 on a CPU; sdpa or flash_attention_2 on a GPU.
     attn_implementation: str | None = None
     # The weights an optimizer moves want float32; bf16 arithmetic comes from trainer.bf16 (autocast).
@@ -100,6 +102,7 @@ COMPOSING_SETTINGS = (
     "projector_type",
     "vision_feature_layer",
     "num_frames",
+    "frame_times",
 )
 
 

@@ -135,7 +135,7 @@ class TransformersBackend:
             raise BackendError(
                 f"{self.capabilities.model}: the prompt has {len(prompt.input_ids)} tokens, "
                 f"{prompt.num_visual_tokens} of them visual, and the model takes {limit}: "
-                + cure_for(self.processor, [len(m.seen.frames) for m in prompt.media], excess=1 - room)
+                + cure_for(self.processor, [m.seen for m in prompt.media], excess=1 - room)
             )
         return min(room, params.max_new_tokens)
 
