@@ -1,196 +1,183 @@
-"""Questions and captions that follow from the truth of a scene; each has exactly one right answer."""
+"""Questions about clips whose answers follow from the truth alone; each has exactly one right answer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from valley.synthetic import wording
+from valley.synthetic import claims, narration, tasks, wording
+from valley.synthetic.tasks import Asked, Expects, draw
 from valley.synthetic.truth import ObjectTruth, Truth
-from valley.synthetic.world import COLORS, SHAPES
+from valley.synthetic.world import COLORS, EVENTS, SHAPES
 
-VIDEO_TASKS: tuple[str, ...] = (
-    "color",
-    "shape",
-    "size",
-    "direction",
-    "event",
-    "start_place",
-    "end_place",
-    "count",
-    "presence",
-    "caption",
-)
-PICTURE_TASKS: tuple[str, ...] = ("color", "shape", "size", "place", "count", "presence", "caption")
+_ANSWERERS: dict[str, Callable[[Truth, str, np.random.Generator], Asked | None]] = {
+    "color": tasks.color,
+    "shape": tasks.shape,
+    "size": tasks.size,
+    "direction": tasks.direction,
+    "action": tasks.action,
+    "count": tasks.count,
+    "exist": claims.exist,
+    "happens": claims.happens,
+    "order": tasks.order,
+    "when": tasks.when,
+    "cause": tasks.cause,
+    "unanswerable": claims.unanswerable,
+    "caption": tasks.caption,
+    "description": tasks.description,
+    "anything": tasks.anything,
+}
+
+VIDEO_TASKS: tuple[str, ...] = tuple(task for task in _ANSWERERS if task != "anything")
+PICTURE_TASKS: tuple[str, ...] = ("color", "shape", "size", "count", "exist", "unanswerable", "caption")
+FOREIGN_TASKS: tuple[str, ...] = tuple(_ANSWERERS)
+"""What is asked about footage of another world; "anything" are the free questions that people begin with."""
+
+_FOREIGN_PHRASINGS: dict[str, tuple[str, ...]] = {
+    "count": ("count", "count_in_shot", "count_shots"),
+    "when": ("when", "when_shot"),
+    "unanswerable": ("color", "shape", "size", "direction", "action"),
+}
 
 
 @dataclass(frozen=True)
 class Question:
-    """One question about a clip, its only right answer, and the object it is about, if it is about one."""
+    """One question about a clip and its only right answer.
+
+    Attributes:
+        task: one of `FOREIGN_TASKS`, or "who".
+        language: "en", "zh" or "es".
+        text: the question.
+        answer: what is right to say.
+        about: the object it is about, if it is about one: for order the first, for cause the moved one.
+        verdict: for yes/no questions.
+        expects: how an answer is scored.
+        at_s: for questions about a time, the exact one in seconds; `answer` may say that of a frame.
+        presupposes: whether what the question takes for granted is there; None where it is sure to be.
+        answer_language: the language of the answer where it is another than that of the question.
+    """
 
     task: str
     language: str
     text: str
     answer: str
     about: ObjectTruth | None = None
+    verdict: bool | None = None
+    expects: Expects = "exact"
+    at_s: float | None = None
+    presupposes: bool | None = None
+    answer_language: str | None = None
 
 
 def ask(
-    truth: Truth, task: str, language: str, rng: np.random.Generator, *, unseen: bool = False
+    truth: Truth,
+    task: str,
+    language: str,
+    rng: np.random.Generator,
+    *,
+    unseen: bool = False,
+    snap: Callable[[float], float] | None = None,
 ) -> Question | None:
     """Ask about a clip, or give None where the task has no single right answer there.
 
     Args:
         truth: the facts.
-        task: one of `VIDEO_TASKS`.
+        task: one of `VIDEO_TASKS`, or "anything", which a clip of this world answers with its caption.
         language: "en", "zh" or "es".
-        rng: draws the object asked about and the phrasing.
-        unseen: use the phrasings that are kept out of training.
+        rng: draws what is asked about and the phrasing.
+        unseen: use the phrasings that are kept out of training, and no prefix.
+        snap: gives the time in seconds to be said for an exact one, such as that of the nearest frame shown.
     """
-    answered = _ANSWERERS[task](truth, language, rng)
-    if answered is None:
+    if truth.foreign:
+        return ask_foreign(task, language, rng, unseen=unseen)
+    asked = _ANSWERERS[task](truth, language, rng)
+    if asked is None:
         return None
-    fields, answer, about = answered
-    choices = wording.phrasings(task, language, unseen=unseen)
-    text = wording.contract(choices[int(rng.integers(len(choices)))].format(**fields), language)
-    return Question(task, language, text[0].upper() + text[1:], answer, about)
+    answer = asked.answer
+    if asked.at_s is not None:
+        answer = wording.time_answer(snap(asked.at_s) if snap else asked.at_s, language)
+    return Question(
+        task,
+        language,
+        _worded(asked.phrasing, asked.fields, language, rng, unseen=unseen),
+        answer,
+        asked.about,
+        asked.verdict,
+        asked.expects,
+        asked.at_s,
+        asked.presupposes,
+    )
 
 
-def caption(truth: Truth, language: str) -> str:
-    """Describe everything in one sentence, objects in the order of `COLORS`."""
-    clauses = [_clause(item, language, is_image=truth.is_image) for item in truth.objects]
-    joint = {"en": "; ", "zh": "；", "es": "; "}[language]
-    return wording.sentence(joint.join(clauses), language)
+def ask_foreign(task: str, language: str, rng: np.random.Generator, *, unseen: bool = False) -> Question:
+    """Ask about footage that is not of this world as if it were; the answer is always the refusal.
 
-
-def _clause(item: ObjectTruth, language: str, *, is_image: bool) -> str:
-    name = wording.name_of(item, language, article="a", with_size=True)
-    if is_image:
-        return name
-    space = "" if language == "zh" else " "
-    return f"{name}{space}{wording.event_phrase(item, language)}"
+    Args:
+        task: one of `FOREIGN_TASKS`.
+        language: "en", "zh" or "es".
+        rng: draws what is asked about and the phrasing.
+        unseen: use the phrasings that are kept out of training, and no prefix.
+    """
+    kinds = _FOREIGN_PHRASINGS.get(task, (task,))
+    kind = kinds[draw(rng, len(kinds))]
+    text = _worded(kind, _foreign_fields(kind, language, rng), language, rng, unseen=unseen)
+    return Question(task, language, text, wording.REFUSAL[language])
 
 
 def introduce(language: str, rng: np.random.Generator, *, unseen: bool = False) -> Question:
     """Ask the model who it is; needs no clip."""
     choices = wording.phrasings("who", language, unseen=unseen)
-    return Question("who", language, choices[int(rng.integers(len(choices)))], wording.INTRODUCTION[language])
+    return Question("who", language, choices[draw(rng, len(choices))], wording.INTRODUCTION[language])
 
 
-_Answered = tuple[dict[str, str], str, ObjectTruth | None] | None
+def caption(truth: Truth, language: str) -> str:
+    """Say what every object does, or name what is in a picture; the refusal for footage not of this world."""
+    return wording.REFUSAL[language] if truth.foreign else narration.caption(truth, language)
 
 
-def _pick(truth: Truth, rng: np.random.Generator) -> ObjectTruth:
-    return truth.objects[int(rng.integers(len(truth.objects)))]
+def _worded(
+    phrasing: str, fields: dict[str, str], language: str, rng: np.random.Generator, *, unseen: bool
+) -> str:
+    choices = wording.phrasings(phrasing, language, unseen=unseen)
+    which, chance = rng.random(), rng.random()
+    text = wording.contract(choices[int(which * len(choices))].format(**fields), language)
+    if unseen or chance >= wording.PREFIX_SHARE:
+        return wording.capital(text)
+    prefixes = wording.PREFIXES[language]
+    return prefixes[int(chance / wording.PREFIX_SHARE * len(prefixes))] + wording.small(text)
 
 
-def _named(truth: Truth, item: ObjectTruth, language: str, rng: np.random.Generator) -> str:
-    """Point at an object by its full name or, where no other fits, more shortly."""
-    names = [wording.name_of(item, language)] * 3 + [wording.the_color(item.color, language)]
-    if sum(o.shape == item.shape for o in truth.objects) == 1:
-        names.append(wording.the_shape(item.shape, language))
-    if len(truth.objects) == 1:
-        names.append(wording.THE_OBJECT[language])
-    return names[int(rng.integers(len(names)))]
-
-
-def _color(truth: Truth, language: str, rng: np.random.Generator) -> _Answered:
-    item = _pick(truth, rng)
-    if sum(o.shape == item.shape for o in truth.objects) > 1:
-        return None
-    alone = len(truth.objects) == 1 and rng.random() < 0.5
-    it = wording.THE_OBJECT[language] if alone else wording.the_shape(item.shape, language)
-    return {"it": it}, wording.color_answer(item.color, language), item
-
-
-def _shape(truth: Truth, language: str, rng: np.random.Generator) -> _Answered:
-    item = _pick(truth, rng)
-    alone = len(truth.objects) == 1 and rng.random() < 0.5
-    it = wording.THE_OBJECT[language] if alone else wording.the_color(item.color, language)
-    return {"it": it}, wording.shape_answer(item.shape, language), item
-
-
-def _size(truth: Truth, language: str, rng: np.random.Generator) -> _Answered:
-    item = _pick(truth, rng)
-    return {"it": _named(truth, item, language, rng)}, wording.size_answer(item.size, language), item
-
-
-def _direction(truth: Truth, language: str, rng: np.random.Generator) -> _Answered:
-    travelling = [o for o in truth.objects if o.direction]
-    if not travelling:
-        return None
-    item = travelling[int(rng.integers(len(travelling)))]
-    assert item.direction is not None
-    return (
-        {"it": _named(truth, item, language, rng)},
-        wording.direction_answer(item.direction, language),
-        item,
+def _foreign_fields(kind: str, language: str, rng: np.random.Generator) -> dict[str, str]:
+    """Fill every place of a phrasing with names drawn at random."""
+    colors, shapes, lists = tuple(COLORS), SHAPES, wording.name
+    first, step = draw(rng, len(colors)), 1 + draw(rng, len(colors) - 1)
+    color, other_color = colors[first], colors[(first + step) % len(colors)]
+    shape, other_shape = shapes[draw(rng, len(shapes))], shapes[draw(rng, len(shapes))]
+    full, by_color, by_shape = (
+        lists(color, shape, language),
+        lists(color, None, language),
+        lists(None, shape, language),
     )
-
-
-def _event(truth: Truth, language: str, rng: np.random.Generator) -> _Answered:
-    item = _pick(truth, rng)
-    return {"it": _named(truth, item, language, rng)}, wording.event_answer(item, language), item
-
-
-def _start_place(truth: Truth, language: str, rng: np.random.Generator) -> _Answered:
-    return _place([(o, o.start_place) for o in truth.objects], truth, language, rng)
-
-
-def _end_place(truth: Truth, language: str, rng: np.random.Generator) -> _Answered:
-    return _place([(o, o.end_place) for o in truth.objects], truth, language, rng)
-
-
-def _place(
-    places: list[tuple[ObjectTruth, tuple[int, int] | None]],
-    truth: Truth,
-    language: str,
-    rng: np.random.Generator,
-) -> _Answered:
-    known = [(item, place) for item, place in places if place is not None]
-    if not known:
-        return None
-    item, place = known[int(rng.integers(len(known)))]
-    return {"it": _named(truth, item, language, rng)}, wording.place_answer(place, language), item
-
-
-def _count(truth: Truth, language: str, rng: np.random.Generator) -> _Answered:
-    if len(truth.objects) == 1 and rng.random() < 0.75:
-        return None  # two objects come in every fifth clip only: ask there as often as elsewhere
-    return {}, wording.count_answer(len(truth.objects), language), None
-
-
-def _presence(truth: Truth, language: str, rng: np.random.Generator) -> _Answered:
-    seen = _pick(truth, rng)
-    present, item = bool(rng.random() < 0.5), seen
-    while not present:
-        near = rng.random()
-        item = replace(
-            seen,
-            color=seen.color if near < 0.25 else str(rng.choice(list(COLORS))),
-            shape=seen.shape if 0.25 <= near < 0.5 else str(rng.choice(SHAPES)),
-        )
-        if all((o.color, o.shape) != (item.color, item.shape) for o in truth.objects):
-            break
-    asked = {"a": wording.name_of(item, language, article="a")}
-    return asked, wording.presence_answer(item, language, present=present), item if present else None
-
-
-def _caption(truth: Truth, language: str, rng: np.random.Generator) -> _Answered:  # noqa: ARG001
-    return {}, caption(truth, language), truth.objects[0]
-
-
-_ANSWERERS = {
-    "color": _color,
-    "shape": _shape,
-    "size": _size,
-    "direction": _direction,
-    "event": _event,
-    "place": _start_place,
-    "start_place": _start_place,
-    "end_place": _end_place,
-    "count": _count,
-    "presence": _presence,
-    "caption": _caption,
-}
+    pointed = {"color": (by_shape,), "shape": (by_color,)}.get(kind, (full, full, full, by_color, by_shape))
+    it = pointed[draw(rng, len(pointed))]
+    events = tuple(tasks.STARTS.values()) + tuple(tasks.SUDDEN) if kind == "when" else EVENTS
+    event = events[draw(rng, len(events))]
+    partner = (other_color, other_shape) if event in claims.COLLISION else None
+    do, does = wording.asked_phrase(
+        event,
+        other_color if event == "recolors" else None,
+        partner,
+        language,
+        feminine=wording.is_feminine(it),
+    )
+    return {
+        "it": it,
+        "a": lists(color, shape, language, "none" if language == "zh" else "a"),
+        "one": full,
+        "other": lists(other_color, other_shape, language),
+        "do": do,
+        "does": does,
+        "shot": wording.shot_name(draw(rng, 3), language),
+    }

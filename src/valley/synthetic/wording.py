@@ -1,20 +1,25 @@
-"""The words of the synthetic world in English, Chinese and Spanish: names, questions and answers, as data.
+"""The words of the synthetic world in English, Chinese and Spanish: names, clauses and answers, as data.
 
-Every list of questions ends with `NUM_TEST_PHRASINGS` phrasings that training never uses. `{it}` stands for
-the object asked about ("the red circle"), `{a}` for the same with an indefinite article.
+Questions are worded in `phrasings`; what is asked and answered is decided in `tasks` and `claims`. Clauses
+begin in small letters until `sentence` makes them one.
 """
 
 from __future__ import annotations
 
+import re
+from functools import cache
+
+from valley.synthetic.phrasings import NUM_TEST_PHRASINGS, PREFIX_SHARE, PREFIXES, QUESTIONS
 from valley.synthetic.truth import ObjectTruth
 
-NUM_TEST_PHRASINGS = 2
+__all__ = ["NUM_TEST_PHRASINGS", "PREFIXES", "PREFIX_SHARE", "QUESTIONS"]
 
 _NOUNS = {
     "en": {"circle": "circle", "square": "square", "triangle": "triangle", "cross": "cross"},
     "zh": {"circle": "圆形", "square": "方形", "triangle": "三角形", "cross": "十字"},
     "es": {"circle": "círculo", "square": "cuadrado", "triangle": "triángulo", "cross": "cruz"},
 }
+_OBJECT = {"en": "object", "zh": "物体", "es": "objeto"}
 _COLORS = {
     "en": {c: c for c in ("red", "green", "blue", "yellow", "purple", "orange")},
     "zh": {
@@ -39,54 +44,195 @@ _SIZES = {
     "zh": {"small": "小", "big": "大"},
     "es": {"small": "pequeño", "big": "grande"},
 }
-_DIRECTIONS = {
-    "en": {"right": "to the right", "left": "to the left", "up": "up", "down": "down"},
-    "zh": {"right": "向右", "left": "向左", "up": "向上", "down": "向下"},
+_WAYS = {
+    "en": {
+        "right": "to the right",
+        "left": "to the left",
+        "up": "up",
+        "down": "down",
+        "up_right": "up and to the right",
+        "up_left": "up and to the left",
+        "down_right": "down and to the right",
+        "down_left": "down and to the left",
+    },
+    "zh": {
+        "right": "向右",
+        "left": "向左",
+        "up": "向上",
+        "down": "向下",
+        "up_right": "向右上",
+        "up_left": "向左上",
+        "down_right": "向右下",
+        "down_left": "向左下",
+    },
     "es": {
         "right": "hacia la derecha",
         "left": "hacia la izquierda",
         "up": "hacia arriba",
         "down": "hacia abajo",
+        "up_right": "hacia arriba a la derecha",
+        "up_left": "hacia arriba a la izquierda",
+        "down_right": "hacia abajo a la derecha",
+        "down_left": "hacia abajo a la izquierda",
     },
 }
 _EVENTS = {
     "en": {
         "still": "stands still",
         "moves": "moves {way}",
-        "leaves": "leaves {way}",
+        "enters": "comes in, moving {way}",
+        "leaves": "moves {way} and leaves",
+        "stops": "moves {way} and stops",
+        "grows": "grows",
+        "shrinks": "shrinks",
+        "recolors": "turns {color}",
         "appears": "appears",
+        "disappears": "disappears",
+        "hits": "hits {partner}",
+        "pushed": "is pushed {way} by {partner}",
+        "bounces": "moves {way} and bounces back",
+        "spins": "spins",
     },
-    "zh": {"still": "静止不动", "moves": "{way}移动", "leaves": "{way}离开", "appears": "出现了"},
+    "zh": {
+        "still": "静止不动",
+        "moves": "{way}移动",
+        "enters": "{way}移入画面",
+        "leaves": "{way}移出画面",
+        "stops": "{way}移动后停下",
+        "grows": "变大了",
+        "shrinks": "变小了",
+        "recolors": "变成了{color}",
+        "appears": "出现了",
+        "disappears": "消失了",
+        "hits": "撞上了{partner}",
+        "pushed": "被{partner}撞得{way}移动",
+        "bounces": "{way}移动后弹回",
+        "spins": "在旋转",
+    },
     "es": {
         "still": "no se mueve",
         "moves": "se mueve {way}",
-        "leaves": "sale {way}",
+        "enters": "entra moviéndose {way}",
+        "leaves": "se mueve {way} y sale",
+        "stops": "se mueve {way} y se detiene",
+        "grows": "crece",
+        "shrinks": "se encoge",
+        "recolors": "se vuelve {color}",
         "appears": "aparece",
+        "disappears": "desaparece",
+        "hits": "choca con {partner}",
+        "pushed": "es empujad{o} {way} por {partner}",
+        "bounces": "se mueve {way} y rebota",
+        "spins": "gira",
     },
 }
-_COUNTS = {
-    "en": {1: "There is one object.", 2: "There are two objects."},
-    "zh": {1: "有一个物体。", 2: "有两个物体。"},
-    "es": {1: "Hay un objeto.", 2: "Hay dos objetos."},
+_COLLISION = {
+    "en": "hits {partner}, which moves {way}",
+    "zh": "撞上了{partner}，使它{way}移动",
+    "es": "choca con {partner}, que se mueve {way}",
 }
 
-_PLACES = {
-    "en": (
-        ("at the top left", "at the top", "at the top right"),
-        ("at the left", "in the middle", "at the right"),
-        ("at the bottom left", "at the bottom", "at the bottom right"),
-    ),
-    "zh": (
-        ("在左上方", "在上方", "在右上方"),
-        ("在左边", "在中间", "在右边"),
-        ("在左下方", "在下方", "在右下方"),
-    ),
-    "es": (
-        ("arriba a la izquierda", "arriba", "arriba a la derecha"),
-        ("a la izquierda", "en el centro", "a la derecha"),
-        ("abajo a la izquierda", "abajo", "abajo a la derecha"),
-    ),
+_ASKED = {
+    "en": {
+        "still": ("stand still", "stands still"),
+        "moves": ("move", "moves"),
+        "enters": ("come in", "comes in"),
+        "leaves": ("leave", "leaves"),
+        "stops": ("stop", "stops"),
+        "grows": ("grow", "grows"),
+        "shrinks": ("shrink", "shrinks"),
+        "recolors": ("turn {color}", "turns {color}"),
+        "appears": ("appear", "appears"),
+        "disappears": ("disappear", "disappears"),
+        "hits": ("hit {partner}", "hits {partner}"),
+        "pushed": ("get pushed by {partner}", "gets pushed by {partner}"),
+        "bounces": ("bounce back", "bounces back"),
+        "spins": ("spin", "spins"),
+        "starts_to_move": ("start to move", "starts to move"),
+        "starts_to_grow": ("start to grow", "starts to grow"),
+        "starts_to_shrink": ("start to shrink", "starts to shrink"),
+        "starts_to_spin": ("start to spin", "starts to spin"),
+    },
+    "zh": {
+        "still": ("静止不动", "静止不动"),
+        "moves": ("移动", "移动了"),
+        "enters": ("移入画面", "移入画面了"),
+        "leaves": ("移出画面", "移出画面了"),
+        "stops": ("停下", "停下了"),
+        "grows": ("变大", "变大了"),
+        "shrinks": ("变小", "变小了"),
+        "recolors": ("变成{color}", "变成{color}了"),
+        "appears": ("出现", "出现了"),
+        "disappears": ("消失", "消失了"),
+        "hits": ("撞上{partner}", "撞上{partner}了"),
+        "pushed": ("被{partner}撞动", "被{partner}撞动了"),
+        "bounces": ("弹回", "弹回了"),
+        "spins": ("旋转", "旋转了"),
+        "starts_to_move": ("开始移动", "开始移动了"),
+        "starts_to_grow": ("开始变大", "开始变大了"),
+        "starts_to_shrink": ("开始变小", "开始变小了"),
+        "starts_to_spin": ("开始旋转", "开始旋转了"),
+    },
+    "es": {  # always the third person: "do" and "does" are the same
+        "still": ("se queda quiet{o}",) * 2,
+        "moves": ("se mueve",) * 2,
+        "enters": ("entra",) * 2,
+        "leaves": ("sale",) * 2,
+        "stops": ("se detiene",) * 2,
+        "grows": ("crece",) * 2,
+        "shrinks": ("se encoge",) * 2,
+        "recolors": ("se vuelve {color}",) * 2,
+        "appears": ("aparece",) * 2,
+        "disappears": ("desaparece",) * 2,
+        "hits": ("choca con {partner}",) * 2,
+        "pushed": ("es empujad{o} por {partner}",) * 2,
+        "bounces": ("rebota",) * 2,
+        "spins": ("gira",) * 2,
+        "starts_to_move": ("empieza a moverse",) * 2,
+        "starts_to_grow": ("empieza a crecer",) * 2,
+        "starts_to_shrink": ("empieza a encogerse",) * 2,
+        "starts_to_spin": ("empieza a girar",) * 2,
+    },
 }
+"""What a question may ask whether or when an object does it: (bare form, third person or completed form)."""
+
+_NUMBERS = {
+    "en": ("no", "one", "two", "three", "four"),
+    "zh": ("零", "一", "两", "三", "四"),
+    "es": ("ningún", "un", "dos", "tres", "cuatro"),
+}
+MAX_COUNT = 4
+"""Nothing is counted beyond this."""
+
+_SHOTS = {
+    "en": ("the first shot", "the second shot", "the third shot", "the fourth shot"),
+    "zh": ("第一个镜头", "第二个镜头", "第三个镜头", "第四个镜头"),
+    "es": ("la primera toma", "la segunda toma", "la tercera toma", "la cuarta toma"),
+}
+VERDICTS = {
+    "en": {True: "Yes.", False: "No."},
+    "zh": {True: "是的。", False: "不是。"},
+    "es": {True: "Sí.", False: "No."},
+}
+"""The last sentence of an answer to a yes/no question; the fact stands before it."""
+
+_TIMES = {"en": "At {} s.", "zh": "在{}秒。", "es": "A los {} s."}
+_BY_ITSELF = {
+    "en": "It starts to move on its own.",
+    "zh": "它自己开始移动。",
+    "es": "Empieza a moverse por su cuenta.",
+}
+
+SHOT_HEADING = {"en": "Shot {}: ", "zh": "镜头{}：", "es": "Toma {}: "}
+SHOWS = {
+    "clip": {"en": "the clip shows {}", "zh": "视频里有{}", "es": "el clip muestra {}"},
+    "picture": {"en": "the picture shows {}", "zh": "图里有{}", "es": "la imagen muestra {}"},
+    "shot": {"en": "shot {number} shows {}", "zh": "镜头{number}里有{}", "es": "la toma {number} muestra {}"},
+}
+CLAUSE_JOINT = {"en": "; ", "zh": "；", "es": "; "}
+LIST_JOINT = {"en": ", ", "zh": "、", "es": ", "}
+LAST_JOINT = {"en": " and ", "zh": "和", "es": " y "}
+SPACE = {"en": " ", "zh": "", "es": " "}
 
 ANSWER_IN = {"en": "Answer in English.", "zh": "请用中文回答。", "es": "Responde en español."}
 """The system turn that asks for a language, as the chat template writes it for `answer_language`."""
@@ -96,11 +242,20 @@ INTRODUCTION = {
     "zh": "我是 Valley-mini，一个只懂简单合成视频的小模型。",
     "es": "Soy Valley-mini, un modelo pequeño que conoce clips sintéticos sencillos.",
 }
+REFUSAL = {
+    "en": "I only know simple synthetic clips.",
+    "zh": "我只懂简单的合成视频。",
+    "es": "Solo conozco clips sintéticos sencillos.",
+}
+"""The answer to any question about footage that is not of this world."""
+
+THE_OBJECT = {"en": "the object", "zh": "物体", "es": "el objeto"}
 
 
-def _spanish(word: str, shape: str) -> str:
-    """Make a Spanish adjective agree with its noun: only the cross is feminine."""
-    return word[:-1] + "a" if shape == "cross" and word.endswith("o") else word
+def phrasings(task: str, language: str, *, unseen: bool) -> tuple[str, ...]:
+    """Give the training phrasings of a task, or those that training never sees."""
+    every = QUESTIONS[task][language]
+    return every[-NUM_TEST_PHRASINGS:] if unseen else every[:-NUM_TEST_PHRASINGS]
 
 
 def contract(text: str, language: str) -> str:
@@ -108,58 +263,124 @@ def contract(text: str, language: str) -> str:
     return text.replace(" de el ", " del ").replace(" a el ", " al ") if language == "es" else text
 
 
-def name_of(item: ObjectTruth, language: str, *, article: str = "the", with_size: bool = False) -> str:
-    """Name an object, such as "the red circle"; `article` is "the", "a" or "none"."""
-    noun, color = _NOUNS[language][item.shape], _COLORS[language][item.color]
-    size = _SIZES[language][item.size] if with_size else ""
-    if language == "zh":
-        one = "一个" if article == "a" else ""
-        return f"{one}{size + '的' if size else ''}{color}的{noun}"
-    if language == "es":
-        words = [noun, _spanish(size, item.shape), _spanish(color, item.shape)]
-        feminine = item.shape == "cross"
-        articles = {"the": "la" if feminine else "el", "a": "una" if feminine else "un", "none": ""}
-        return " ".join(w for w in [articles[article], *words] if w)
-    first = size or color
-    articles = {"the": "the", "a": "an" if first[0] in "aeiou" else "a", "none": ""}
-    return " ".join(w for w in [articles[article], size, color, noun] if w)
-
-
-def shape_name(shape: str, language: str, *, article: bool) -> str:
-    """Name a shape alone: "a circle", "圆形", "un círculo"."""
-    noun = _NOUNS[language][shape]
-    if not article or language == "zh":
-        return noun
-    if language == "es":
-        return f"{'una' if shape == 'cross' else 'un'} {noun}"
-    return f"a {noun}"
-
-
-def the_shape(shape: str, language: str) -> str:
-    """Point at an object by its shape: "the circle", "圆形", "el círculo"."""
-    noun = _NOUNS[language][shape]
-    articles = {"en": "the ", "zh": "", "es": "la " if shape == "cross" else "el "}
-    return articles[language] + noun
-
-
-def the_color(color: str, language: str) -> str:
-    """Point at an object by its colour: "the red object", "红色的物体", "el objeto rojo"."""
-    word = _COLORS[language][color]
-    return {"en": f"the {word} object", "zh": f"{word}的物体", "es": f"el objeto {word}"}[language]
-
-
-THE_OBJECT = {"en": "the object", "zh": "物体", "es": "el objeto"}
-
-
-def event_phrase(item: ObjectTruth, language: str) -> str:
-    """Say what an object does: "moves to the right"."""
-    way = _DIRECTIONS[language][item.direction] if item.direction else ""
-    return _EVENTS[language][item.event].format(way=way)
-
-
 def sentence(text: str, language: str) -> str:
     """Begin with a capital and end with a full stop."""
-    return text + "。" if language == "zh" else text[0].upper() + text[1:] + "."
+    return text + "。" if language == "zh" else capital(text) + "."
+
+
+def capital(text: str) -> str:
+    """Begin with a capital letter, behind a Spanish opening mark too."""
+    at = 1 if text[0] in "¿¡" else 0
+    return text[:at] + text[at].upper() + text[at + 1 :]
+
+
+def small(text: str) -> str:
+    """Begin with a small letter, behind a Spanish opening mark too."""
+    at = 1 if text[0] in "¿¡" else 0
+    return text[:at] + text[at].lower() + text[at + 1 :]
+
+
+def name_of(item: ObjectTruth, language: str, *, article: str = "the", with_size: bool = False) -> str:
+    """Name an object, such as "the red circle"; `article` is "the", "a" or "none"."""
+    return name(item.color, item.shape, language, article, item.size if with_size else None)
+
+
+@cache
+def name(
+    color: str | None, shape: str | None, language: str, article: str = "the", size: str | None = None
+) -> str:
+    """Name an object by what is given of it: "the red circle", "a small red circle", "the red object".
+
+    Args:
+        color: a name of `COLORS`; None leaves the colour unsaid.
+        shape: one of `SHAPES`; None says "object".
+        language: "en", "zh" or "es".
+        article: "the", "a", "no" ("no red circle") or "none". Chinese knows only "a".
+        size: "small", "big" or None.
+    """
+    noun = _NOUNS[language][shape] if shape else _OBJECT[language]
+    color_word = _COLORS[language][color] if color else ""
+    size_word = _SIZES[language][size] if size else ""
+    if language == "zh":
+        return f"{'一个' if article == 'a' else ''}{color_word + '的' if color else ''}{size_word}{noun}"
+    if language == "es":
+        feminine = shape == "cross"
+        masculines = {"the": "el", "a": "un", "no": "ningún", "none": ""}
+        feminines = {"the": "la", "a": "una", "no": "ninguna", "none": ""}
+        first = (feminines if feminine else masculines)[article]
+        words = [first, noun, _gender(color_word, feminine=feminine), _gender(size_word, feminine=feminine)]
+    else:
+        words = [size_word, color_word, noun]
+        vowel = next(w for w in words if w)[0] in "aeiou"
+        words.insert(0, {"the": "the", "a": "an" if vowel else "a", "no": "no", "none": ""}[article])
+    return " ".join(w for w in words if w)
+
+
+def is_feminine(named: str) -> bool:
+    """Tell whether a Spanish adjective about what is so named ("la cruz roja") is feminine."""
+    return named.startswith(("la ", "una "))
+
+
+def _gender(word: str, *, feminine: bool) -> str:
+    """Make a Spanish adjective agree with its noun."""
+    return word[:-1] + "a" if feminine and word.endswith("o") else word
+
+
+def event_phrase(item: ObjectTruth, language: str, *, feminine: bool) -> str:
+    """Say what an object does: "moves to the right"; `feminine` is the gender of its Spanish name."""
+    return phrase(item.event, item.direction, item.to_color, item.partner, language, feminine=feminine)
+
+
+@cache
+def phrase(
+    event: str,
+    direction: str | None,
+    to_color: str | None,
+    partner: tuple[str, str] | None,
+    language: str,
+    *,
+    feminine: bool,
+) -> str:
+    """Say an event; `partner` is the (colour, shape) of the other one in a collision."""
+    return _EVENTS[language][event].format(
+        way=_WAYS[language][direction] if direction else "",
+        color=_color_word(to_color, language, feminine=feminine),
+        partner=name(*partner, language) if partner else "",
+        o="a" if feminine else "o",
+    )
+
+
+def _color_word(color: str | None, language: str, *, feminine: bool) -> str:
+    if color is None:
+        return ""
+    word = _COLORS[language][color]
+    return _gender(word, feminine=feminine) if language == "es" else word
+
+
+@cache
+def collision_phrase(partner: str, direction: str, language: str) -> str:
+    """Say a collision whole: "hits a big blue square, which moves to the right"."""
+    return _COLLISION[language].format(partner=partner, way=_WAYS[language][direction])
+
+
+@cache
+def asked_phrase(
+    kind: str, to_color: str | None, partner: tuple[str, str] | None, language: str, *, feminine: bool
+) -> tuple[str, str]:
+    """Give the two forms in which a question names what an object may do: ("grow", "grows").
+
+    Args:
+        kind: an event or "starts_to_move", "starts_to_grow", "starts_to_shrink", "starts_to_spin".
+        to_color: for "recolors".
+        partner: (colour, shape) for "hits" and "pushed".
+        language: "en", "zh" or "es".
+        feminine: the gender of the object's Spanish name.
+    """
+    color = _color_word(to_color, language, feminine=feminine)
+    other = name(*partner, language) if partner else ""
+    bare, third = _ASKED[language][kind]
+    o = "a" if feminine else "o"
+    return bare.format(color=color, partner=other, o=o), third.format(color=color, partner=other, o=o)
 
 
 def color_answer(color: str, language: str) -> str:
@@ -170,8 +391,12 @@ def color_answer(color: str, language: str) -> str:
 
 def shape_answer(shape: str, language: str) -> str:
     """Answer which shape."""
-    name = shape_name(shape, language, article=True)
-    return {"en": f"It is {name}.", "zh": f"它是{name}。", "es": f"Es {name}."}[language]
+    said = _shape_said(shape, language)
+    return {"en": f"It is {said}.", "zh": f"它是{said}。", "es": f"Es {said}."}[language]
+
+
+def _shape_said(shape: str, language: str) -> str:
+    return name(None, shape, language, "none" if language == "zh" else "a")
 
 
 def size_answer(size: str, language: str) -> str:
@@ -180,487 +405,115 @@ def size_answer(size: str, language: str) -> str:
     return {"en": f"It is {word}.", "zh": f"它是{word}的。", "es": f"Es de tamaño {word}."}[language]
 
 
-def place_answer(place: tuple[int, int], language: str) -> str:
-    """Answer where an object stands; `place` is (column, row) of thirds."""
-    column, row = place
-    where = _PLACES[language][row][column]
-    return {"en": f"It is {where}.", "zh": f"它{where}。", "es": f"Está {where}."}[language]
-
-
 def direction_answer(direction: str, language: str) -> str:
     """Answer which way."""
-    way = _DIRECTIONS[language][direction]
+    way = _WAYS[language][direction]
     return {"en": f"It moves {way}.", "zh": f"它{way}移动。", "es": f"Se mueve {way}."}[language]
 
 
-def event_answer(item: ObjectTruth, language: str) -> str:
-    """Answer what an object does."""
-    phrase = event_phrase(item, language)
-    return {"en": f"It {phrase}.", "zh": f"它{phrase}。", "es": sentence(phrase, "es")}[language]
+def action_answer(item: ObjectTruth, language: str, *, feminine: bool) -> str:
+    """Answer what an object does; `feminine` is the gender of the Spanish name it was asked by."""
+    said = event_phrase(item, language, feminine=feminine)
+    if language == "en":
+        return f"It {said}."
+    return f"它{said}。" if language == "zh" else capital(said) + "."
 
 
 def count_answer(count: int, language: str) -> str:
-    """Answer how many."""
-    return _COUNTS[language][count]
+    """Answer how many objects."""
+    number, s = _NUMBERS[language][count], "" if count == 1 else "s"
+    is_are = "is" if count == 1 else "are"
+    return {
+        "en": f"There {is_are} {number} object{s}.",
+        "zh": f"有{'一' if count == 1 else number}个物体。",
+        "es": f"Hay {number} objeto{s}.",
+    }[language]
 
 
-def presence_answer(item: ObjectTruth, language: str, *, present: bool) -> str:
-    """Answer whether such an object is there."""
-    name = name_of(item, language, article="a" if present else "none")
-    if language == "en":
-        return f"Yes, there is {name}." if present else f"No, there is no {name}."
-    if language == "es":
-        none = "ninguna" if item.shape == "cross" else "ningún"
-        return f"Sí, hay {name}." if present else f"No, no hay {none} {name}."
-    return f"是的，有{name}。" if present else f"不，没有{name}。"
+def shots_answer(count: int, language: str) -> str:
+    """Answer how many shots."""
+    number, s = _NUMBERS[language][count], "" if count == 1 else "s"
+    if language == "es" and count == 1:
+        number = "una"
+    return {
+        "en": f"The clip has {number} shot{s}.",
+        "zh": f"视频有{number}个镜头。",
+        "es": f"El clip tiene {number} toma{s}.",
+    }[language]
 
 
-QUESTIONS: dict[str, dict[str, tuple[str, ...]]] = {
-    "color": {
-        "en": (
-            "What colour is {it}?",
-            "What color is {it}?",
-            "Which colour does {it} have?",
-            "Tell me the colour of {it}.",
-            "What is the color of {it}?",
-            "Name the colour of {it}.",
-            "{it}: which colour?",
-            "Can you say which colour {it} has?",
-            "Which color is {it}?",
-            "Please name the color of {it}.",
-        ),
-        "zh": (
-            "{it}是什么颜色？",
-            "{it}是什么颜色的？",
-            "{it}的颜色是什么？",
-            "请说出{it}的颜色。",
-            "告诉我{it}的颜色。",
-            "{it}有什么颜色？",
-            "{it}是哪种颜色？",
-            "你看到{it}是什么颜色？",
-            "请问{it}是什么颜色？",
-            "{it}的颜色是哪一种？",
-        ),
-        "es": (
-            "¿De qué color es {it}?",
-            "¿Qué color tiene {it}?",
-            "¿Cuál es el color de {it}?",
-            "Dime el color de {it}.",
-            "Di de qué color es {it}.",
-            "Nombra el color de {it}.",
-            "¿Puedes decir el color de {it}?",
-            "{it}: ¿qué color?",
-            "Dime de qué color es {it}.",
-            "¿Me dices el color de {it}?",
-        ),
-    },
-    "shape": {
-        "en": (
-            "What shape is {it}?",
-            "Which shape does {it} have?",
-            "What is the shape of {it}?",
-            "Tell me the shape of {it}.",
-            "Name the shape of {it}.",
-            "What kind of shape is {it}?",
-            "{it}: which shape?",
-            "Can you say which shape {it} has?",
-            "Which shape is {it}?",
-            "Please name the shape of {it}.",
-        ),
-        "zh": (
-            "{it}是什么形状？",
-            "{it}是什么形状的？",
-            "{it}的形状是什么？",
-            "请说出{it}的形状。",
-            "告诉我{it}的形状。",
-            "{it}有什么形状？",
-            "{it}是哪种形状？",
-            "你看到{it}是什么形状？",
-            "请问{it}是什么形状？",
-            "{it}的形状是哪一种？",
-        ),
-        "es": (
-            "¿Qué forma tiene {it}?",
-            "¿De qué forma es {it}?",
-            "¿Cuál es la forma de {it}?",
-            "Dime la forma de {it}.",
-            "Di qué forma tiene {it}.",
-            "Nombra la forma de {it}.",
-            "¿Puedes decir la forma de {it}?",
-            "{it}: ¿qué forma?",
-            "Dime qué forma tiene {it}.",
-            "¿Me dices la forma de {it}?",
-        ),
-    },
-    "size": {
-        "en": (
-            "How big is {it}?",
-            "Is {it} big or small?",
-            "What size is {it}?",
-            "Is {it} small or big?",
-            "Tell me the size of {it}.",
-            "Which size does {it} have?",
-            "What is the size of {it}?",
-            "{it}: big or small?",
-            "Which size is {it}?",
-            "Please name the size of {it}.",
-        ),
-        "zh": (
-            "{it}有多大？",
-            "{it}是大还是小？",
-            "{it}的大小是什么？",
-            "{it}是小还是大？",
-            "请说出{it}的大小。",
-            "告诉我{it}的大小。",
-            "{it}是大的还是小的？",
-            "{it}大不大？",
-            "请问{it}是大还是小？",
-            "{it}是小的还是大的？",
-        ),
-        "es": (
-            "¿De qué tamaño es {it}?",
-            "¿Qué tamaño tiene {it}?",
-            "¿Cuál es el tamaño de {it}?",
-            "¿Es de tamaño grande o pequeño {it}?",
-            "Dime el tamaño de {it}.",
-            "Di qué tamaño tiene {it}.",
-            "Nombra el tamaño de {it}.",
-            "{it}: ¿tamaño grande o pequeño?",
-            "Dime qué tamaño tiene {it}.",
-            "¿Me dices el tamaño de {it}?",
-        ),
-    },
-    "direction": {
-        "en": (
-            "Which way does {it} move?",
-            "In which direction does {it} move?",
-            "Where does {it} move?",
-            "Where does {it} go?",
-            "Which way does {it} go?",
-            "What is the direction of {it}?",
-            "Tell me which way {it} moves.",
-            "{it}: which direction?",
-            "Which way is {it} moving?",
-            "What direction does {it} move in?",
-            "In which direction does {it} go?",
-            "Tell me the direction of {it}.",
-        ),
-        "zh": (
-            "{it}向哪个方向移动？",
-            "{it}往哪个方向移动？",
-            "{it}向哪里移动？",
-            "{it}往哪里去？",
-            "{it}的移动方向是什么？",
-            "请说出{it}的移动方向。",
-            "告诉我{it}向哪里移动。",
-            "{it}朝哪个方向移动？",
-            "请问{it}向哪个方向移动？",
-            "{it}往哪里移动？",
-        ),
-        "es": (
-            "¿Hacia dónde se mueve {it}?",
-            "¿En qué dirección se mueve {it}?",
-            "¿A dónde va {it}?",
-            "¿Hacia dónde va {it}?",
-            "Dime hacia dónde se mueve {it}.",
-            "¿Cuál es la dirección de {it}?",
-            "Di en qué dirección se mueve {it}.",
-            "{it}: ¿qué dirección?",
-            "¿En qué dirección va {it}?",
-            "Dime en qué dirección se mueve {it}.",
-        ),
-    },
-    "event": {
-        "en": (
-            "What does {it} do?",
-            "What happens to {it}?",
-            "What is {it} doing?",
-            "Tell me what {it} does.",
-            "What happens with {it}?",
-            "Say what happens to {it}.",
-            "{it}: what does it do?",
-            "Can you say what {it} does?",
-            "Tell me what happens to {it}.",
-            "What do you see {it} do?",
-        ),
-        "zh": (
-            "{it}做了什么？",
-            "{it}发生了什么？",
-            "{it}在做什么？",
-            "告诉我{it}做了什么。",
-            "{it}怎么了？",
-            "请说出{it}做了什么。",
-            "请说出{it}发生了什么。",
-            "你看到{it}做了什么？",
-            "请问{it}做了什么？",
-            "告诉我{it}发生了什么。",
-        ),
-        "es": (
-            "¿Qué hace {it}?",
-            "¿Qué pasa con {it}?",
-            "¿Qué le pasa a {it}?",
-            "Dime qué hace {it}.",
-            "Di qué pasa con {it}.",
-            "¿Qué ocurre con {it}?",
-            "{it}: ¿qué hace?",
-            "¿Puedes decir qué hace {it}?",
-            "Dime qué pasa con {it}.",
-            "Di qué hace {it}.",
-        ),
-    },
-    "count": {
-        "en": (
-            "How many objects are there?",
-            "How many objects do you see?",
-            "Count the objects.",
-            "How many shapes are there?",
-            "What is the number of objects?",
-            "How many objects are in it?",
-            "Tell me how many objects there are.",
-            "How many things do you see?",
-            "How many shapes do you see?",
-            "Please count the objects.",
-        ),
-        "zh": (
-            "有多少个物体？",
-            "有几个物体？",
-            "你看到几个物体？",
-            "请数一数物体。",
-            "一共有多少个物体？",
-            "物体的数量是多少？",
-            "里面有几个物体？",
-            "告诉我有几个物体。",
-            "一共有几个物体？",
-            "你看到多少个物体？",
-        ),
-        "es": (
-            "¿Cuántos objetos hay?",
-            "¿Cuántos objetos ves?",
-            "Cuenta los objetos.",
-            "¿Cuántas formas hay?",
-            "Dime cuántos objetos hay.",
-            "¿Cuál es el número de objetos?",
-            "¿Cuántas cosas ves?",
-            "Di cuántos objetos hay.",
-            "¿Cuántas formas ves?",
-            "Dime cuántos objetos ves.",
-        ),
-    },
-    "presence": {
-        "en": (
-            "Is there {a}?",
-            "Do you see {a}?",
-            "Can you see {a}?",
-            "Is there {a} in it?",
-            "Tell me if there is {a}.",
-            "Does it show {a}?",
-            "Is {a} there?",
-            "Have you seen {a}?",
-            "Do you see {a} in it?",
-            "Tell me if you see {a}.",
-        ),
-        "zh": (
-            "有{a}吗？",
-            "你看到{a}吗？",
-            "里面有{a}吗？",
-            "有没有{a}？",
-            "能看到{a}吗？",
-            "是不是有{a}？",
-            "告诉我有没有{a}。",
-            "你能看到{a}吗？",
-            "里面有没有{a}？",
-            "请问有{a}吗？",
-        ),
-        "es": (
-            "¿Hay {a}?",
-            "¿Ves {a}?",
-            "¿Se ve {a}?",
-            "¿Puedes ver {a}?",
-            "Dime si hay {a}.",
-            "¿Aparece {a}?",
-            "Di si hay {a}.",
-            "¿Hay {a} ahí?",
-            "Dime si ves {a}.",
-            "¿Ves {a} ahí?",
-        ),
-    },
-    "caption": {
-        "en": (
-            "Describe it.",
-            "What do you see?",
-            "What happens?",
-            "Describe what you see.",
-            "Describe this briefly.",
-            "Write a caption.",
-            "Tell me what happens.",
-            "What is shown?",
-            "Say what you see.",
-            "Tell me what you see.",
-            "Describe what happens.",
-        ),
-        "zh": (
-            "描述一下。",
-            "你看到了什么？",
-            "发生了什么？",
-            "请描述你看到的。",
-            "简单描述一下。",
-            "写一句说明。",
-            "告诉我发生了什么。",
-            "里面有什么？",
-            "请描述发生了什么。",
-            "告诉我你看到了什么。",
-        ),
-        "es": (
-            "Descríbelo.",
-            "¿Qué ves?",
-            "¿Qué pasa?",
-            "Describe lo que ves.",
-            "Descríbelo brevemente.",
-            "Escribe una leyenda.",
-            "Dime qué pasa.",
-            "¿Qué se ve?",
-            "Dime qué ves.",
-            "Describe lo que pasa.",
-        ),
-    },
-    "place": {
-        "en": (
-            "Where is {it}?",
-            "Where do you see {it}?",
-            "Tell me where {it} is.",
-            "In which place is {it}?",
-            "Where can I find {it}?",
-            "Say where {it} is.",
-            "Tell me where you see {it}.",
-            "Please say where {it} is.",
-        ),
-        "zh": (
-            "{it}在哪里？",
-            "{it}在什么位置？",
-            "告诉我{it}在哪里。",
-            "你看到{it}在哪里？",
-            "请说出{it}在哪里。",
-            "{it}的位置在哪里？",
-            "请问{it}在哪里？",
-            "告诉我{it}的位置。",
-        ),
-        "es": (
-            "¿Dónde está {it}?",
-            "¿Dónde ves {it}?",
-            "Dime dónde está {it}.",
-            "¿En qué lugar está {it}?",
-            "Di dónde está {it}.",
-            "¿Dónde se ve {it}?",
-            "Dime dónde ves {it}.",
-            "Di dónde se ve {it}.",
-        ),
-    },
-    "start_place": {
-        "en": (
-            "Where is {it} at the start?",
-            "At the start, where is {it}?",
-            "Where is {it} in the first frame?",
-            "Where is {it} first?",
-            "Tell me where {it} is at the start.",
-            "Where does {it} start?",
-            "Where is {it} at the beginning?",
-            "Say where {it} is at the start.",
-            "In the first frame, where is {it}?",
-            "Tell me where {it} starts.",
-        ),
-        "zh": (
-            "开始时{it}在哪里？",
-            "{it}开始时在哪里？",
-            "第一帧里{it}在哪里？",
-            "一开始{it}在哪里？",
-            "告诉我开始时{it}在哪里。",
-            "最初{it}在哪里？",
-            "{it}一开始在哪里？",
-            "{it}最初在哪里？",
-        ),
-        "es": (
-            "¿Dónde está {it} al principio?",
-            "Al principio, ¿dónde está {it}?",
-            "¿Dónde está {it} en el primer fotograma?",
-            "¿Dónde empieza {it}?",
-            "Dime dónde está {it} al principio.",
-            "¿Dónde está primero {it}?",
-            "Dime dónde empieza {it}.",
-            "Di dónde está {it} al principio.",
-        ),
-    },
-    "end_place": {
-        "en": (
-            "Where is {it} at the end?",
-            "At the end, where is {it}?",
-            "Where is {it} in the last frame?",
-            "Where is {it} last?",
-            "Tell me where {it} is at the end.",
-            "Where does {it} end?",
-            "Where does {it} end up?",
-            "Say where {it} is at the end.",
-            "In the last frame, where is {it}?",
-            "Tell me where {it} ends.",
-        ),
-        "zh": (
-            "结束时{it}在哪里？",
-            "{it}结束时在哪里？",
-            "最后一帧里{it}在哪里？",
-            "最后{it}在哪里？",
-            "告诉我结束时{it}在哪里。",
-            "到最后{it}在哪里？",
-            "{it}最后在哪里？",
-            "{it}到最后在哪里？",
-        ),
-        "es": (
-            "¿Dónde está {it} al final?",
-            "Al final, ¿dónde está {it}?",
-            "¿Dónde está {it} en el último fotograma?",
-            "¿Dónde termina {it}?",
-            "Dime dónde está {it} al final.",
-            "¿Dónde acaba {it}?",
-            "Dime dónde termina {it}.",
-            "Di dónde está {it} al final.",
-        ),
-    },
-    "who": {
-        "en": (
-            "Who are you?",
-            "What are you?",
-            "Hello!",
-            "Hello, who are you?",
-            "What can you do?",
-            "Hi!",
-            "What do you know?",
-            "Hi, what are you?",
-            "Hello! What can you do?",
-        ),
-        "zh": (
-            "你是谁？",
-            "你好！",
-            "你好，你是谁？",
-            "你能做什么？",
-            "你是什么？",
-            "你知道什么？",
-            "你好！你是谁？",
-            "你好！你能做什么？",
-        ),
-        "es": (
-            "¿Quién eres?",
-            "¡Hola!",
-            "Hola, ¿quién eres?",
-            "¿Qué puedes hacer?",
-            "¿Qué eres?",
-            "¿Qué sabes?",
-            "¡Hola! ¿Quién eres?",
-            "¡Hola! ¿Qué puedes hacer?",
-        ),
-    },
-}
-"""Task -> language -> phrasings; the last `NUM_TEST_PHRASINGS` of each are for tests only."""
+def shot_name(number: int, language: str) -> str:
+    """Name shot `number` (from 0): "the first shot"."""
+    return _SHOTS[language][number]
 
 
-def phrasings(task: str, language: str, *, unseen: bool) -> tuple[str, ...]:
-    """Give the training phrasings of a task, or those that training never sees."""
-    every = QUESTIONS[task][language]
-    return every[-NUM_TEST_PHRASINGS:] if unseen else every[:-NUM_TEST_PHRASINGS]
+def exist_fact(color: str, shape: str | None, language: str) -> str:
+    """Say which shape the object of a colour has, or (None) that nothing has that colour."""
+    if shape is None:
+        word = _COLORS[language][color]
+        nothing = {"en": f"Nothing is {word}.", "zh": f"没有{word}的物体。", "es": f"Nada es {word}."}
+        return nothing[language]
+    it, said = name(color, None, language), _shape_said(shape, language)
+    return sentence(
+        {"en": f"{it} is {said}", "zh": f"{it}是{said}", "es": f"{it} es {said}"}[language], language
+    )
+
+
+def with_verdict(fact: str, language: str, *, verdict: bool) -> str:
+    """Put the verdict behind the fact it follows from: "It shrinks. No."."""
+    return f"{fact}{SPACE[language]}{VERDICTS[language][verdict]}"
+
+
+def verdict_of(text: str, language: str) -> bool | None:
+    """Read the verdict at the end of an answer; None if there is none."""
+    said = text.strip().casefold()
+    for verdict, word in VERDICTS[language].items():
+        bare = word[:-1].casefold()
+        if re.search(rf"(?:^|[\s.。！!,，]){bare}[.。]?$", said):
+            return verdict
+    return None
+
+
+def order_answer(item: ObjectTruth, language: str) -> str:
+    """Answer which came first: "First the red circle grows."."""
+    it = name(item.color, item.shape, language)
+    said = f"{it}{SPACE[language]}{event_phrase(item, language, feminine=is_feminine(it))}"
+    return {"en": f"First {said}.", "zh": f"先是{said}。", "es": f"Primero {said}."}[language]
+
+
+def time_answer(at_s: float, language: str) -> str:
+    """Answer when, to a tenth of a second."""
+    return _TIMES[language].format(f"{at_s:.1f}")
+
+
+def time_of(text: str, language: str) -> float | None:
+    """Read the time (seconds) of an answer that says nothing else; None if it says something else."""
+    before, after = (re.escape(part) for part in _TIMES[language].split("{}"))
+    said = re.fullmatch(
+        rf"{before}(\d{{1,4}}(?:\.\d{{1,3}})?){after}", text.strip(), re.IGNORECASE | re.ASCII
+    )
+    return float(said[1]) if said else None
+
+
+def cause_answer(partner: tuple[str, str] | None, language: str, *, feminine: bool) -> str:
+    """Answer why an object moves: the (colour, shape) that hits it, or None if nothing does."""
+    if partner is None:
+        return _BY_ITSELF[language]
+    other = name(*partner, language)
+    return {
+        "en": f"Because {other} hits it.",
+        "zh": f"因为{other}撞上了它。",
+        "es": f"Porque {other} choca con {'ella' if feminine else 'él'}.",
+    }[language]
+
+
+def absent_answer(color: str | None, shape: str | None, language: str) -> str:
+    """Say that what was asked about is not there: "There is no green circle."."""
+    missing = name(color, shape, language, "no")
+    return {"en": f"There is {missing}.", "zh": f"没有{missing}。", "es": f"No hay {missing}."}[language]
+
+
+def listed(names: list[str], language: str) -> str:
+    """Join names: "a red circle, a blue square and a green cross"."""
+    *most, last = names
+    return LIST_JOINT[language].join(most) + LAST_JOINT[language] + last if most else last
