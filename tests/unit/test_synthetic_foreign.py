@@ -28,7 +28,7 @@ def test_the_same_generator_state_gives_the_same_clip_and_another_state_another(
 @pytest.mark.parametrize("kind", FOREIGN_SHARES)
 @pytest.mark.parametrize(("num_frames", "size_px"), [(1, 64), (2, 33), (7, 32), (8, 64), (12, 128)])
 def test_any_number_of_frames_and_any_size(kind: str, num_frames: int, size_px: int) -> None:
-    for seed in range(4):
+    for seed in range(2):
         clip = draw_foreign(np.random.default_rng(seed), num_frames, size_px, kind=kind)
         assert clip.dtype == np.uint8
         assert clip.shape == (num_frames, size_px, size_px, 3)

@@ -82,6 +82,8 @@ def draw_foreign(
     clip = np.empty((num_frames, 3, size_px, size_px), np.float32)
     for begin, end in _shots(rng, num_frames, cuts=is_photo and not still):
         clip[begin:end] = _shot(rng, kind, end - begin, size_px, still=still)
+    if is_photo and not still and rng.random() < 0.3:
+        clip = clip[rng.permutation(num_frames)]  # cut to and fro; far apart in a long clip
     if is_photo:
         _develop(rng, clip, still=still)
     if rng.random() < (0.25 if is_photo else 0.05):
@@ -104,7 +106,7 @@ def write_foreign_video(
 
 
 def _shots(rng: np.random.Generator, num_frames: int, *, cuts: bool) -> list[tuple[int, int]]:
-    count = 1 if not cuts or rng.random() < 0.7 else int(rng.integers(2, 4))
+    count = 1 if not cuts or rng.random() < 0.65 else int(rng.choice([2, 3, 5], p=[0.5, 0.35, 0.15]))
     edges = np.unique(np.concatenate([[0, num_frames], rng.integers(1, num_frames + 1, count - 1)]))
     return [(int(begin), int(end)) for begin, end in pairwise(edges)]
 
@@ -149,11 +151,11 @@ def _walk(rng: np.random.Generator, num_frames: int, reach: float) -> _Array:
 
 def _camera(rng: np.random.Generator, num_frames: int, *, still: bool) -> tuple[_Array, _Array]:
     """Give the canvas's shift and magnification over the frame, f32[frame, 2] each, never past its edge."""
-    zoom = 1.02 + 0.4 * rng.random() + _walk(rng, num_frames, 0.0 if still else 0.15)
-    zoom = np.maximum(zoom[:, :1], 1).astype(np.float32)
+    walk = _walk(rng, num_frames, 0.0 if still else 0.15)[:, :1]
+    zoom = np.maximum(1 + 0.3 * rng.random() + walk, 1).astype(np.float32)
     room = (zoom - 1) / 2
-    shift = _walk(rng, num_frames, 0.0 if still else 0.3)
-    return np.clip(shift, -room, room).astype(np.float32), np.broadcast_to(zoom, (len(zoom), 2)).copy()
+    shift = np.clip(_walk(rng, num_frames, 0.0 if still else 0.3), -room, room)
+    return shift.astype(np.float32), np.repeat(zoom, 2, axis=1).astype(np.float32)
 
 
 def _film(layer: _Array, size_px: int, shift: _Array, zoom: _Array, blur: float) -> _Array:
@@ -174,8 +176,11 @@ def _film(layer: _Array, size_px: int, shift: _Array, zoom: _Array, blur: float)
     weights = 1 - np.abs(source[..., None] - np.arange(canvas_px, dtype=np.float32)) / reach
     np.maximum(weights, 0, out=weights)
     weights /= np.maximum(weights.sum(-1, keepdims=True), 1e-6)
-    columns, rows = weights[:, None, 0], weights[:, None, 1]
-    return rows @ layer[None] @ columns.swapaxes(-1, -2)
+    by_row = layer.transpose(1, 0, 2).reshape(canvas_px, -1)
+    num_frames, num_channels = len(weights), len(layer)
+    rows = (weights[:, 1].reshape(-1, canvas_px) @ by_row).reshape(num_frames, -1, canvas_px)
+    filmed = rows @ weights[:, 0].swapaxes(-1, -2)
+    return filmed.reshape(num_frames, size_px, num_channels, size_px).transpose(0, 2, 1, 3)
 
 
 def _palette(rng: np.random.Generator, count: int) -> _Array:
@@ -183,8 +188,8 @@ def _palette(rng: np.random.Generator, count: int) -> _Array:
     hue = rng.choice([rng.random(), 0.07, 0.1, 0.3, 0.58]) + rng.normal(
         0, rng.choice([0.03, 0.12, 0.4]), count
     )
-    saturation = rng.beta(1.3, rng.choice([9.0, 4.0, 2.0, 0.8]), count)
-    value = rng.normal(rng.uniform(0.15, 0.9), rng.uniform(0.08, 0.35), count).clip(0.02, 1)
+    saturation = rng.beta(1.3, rng.choice([8.0, 3.0, 1.5, 0.7]), count)
+    value = rng.normal(rng.uniform(0.2, 1.0), rng.uniform(0.1, 0.45), count).clip(0.02, 1)
     phase = (np.array([5, 3, 1]) + 6 * hue[:, None]) % 6
     hollow = np.minimum(phase, 4 - phase).clip(0, 1)
     return (value[:, None] * (1 - saturation[:, None] * hollow)).astype(np.float32)
@@ -196,15 +201,17 @@ def _clouds(rng: np.random.Generator, canvas_px: int, count: int) -> _Array:
     down, across = np.fft.fftfreq(canvas_px) * stretch, np.fft.rfftfreq(canvas_px) / stretch
     power = (down[:, None] ** 2 + across**2 + 1e-5) ** (-rng.uniform(0.35, 1.1))
     power[0, 0] = 0
+    power = power.astype(np.float32)
     normal = rng.standard_normal((2, count, *power.shape), np.float32)
     fields = np.fft.irfft2((normal[0] + 1j * normal[1]) * power, s=(canvas_px, canvas_px))
-    return (fields / fields.std(axis=(1, 2), keepdims=True)).astype(np.float32)
+    fields = fields.astype(np.float32, copy=False)
+    return fields / np.sqrt(np.square(fields).mean(axis=(1, 2), keepdims=True))
 
 
 def _grid(canvas_px: int) -> tuple[_Array, _Array]:
     """Give x f32[1, canvas] and y f32[canvas, 1] from 0 to 1."""
-    line = (np.arange(canvas_px, dtype=np.float32) + 0.5) / canvas_px
-    return line[None], line[:, None]
+    line = ((np.arange(canvas_px) + 0.5) / canvas_px).astype(np.float32)
+    return line.reshape(1, -1), line.reshape(-1, 1)
 
 
 def _pile(
@@ -281,11 +288,13 @@ def _landscape(rng: np.random.Generator, canvas_px: int) -> _Array:
     x, y = _grid(canvas_px)
     top, low = _palette(rng, 2)[:, :, None, None]
     clouds = _clouds(rng, canvas_px, 2)
-    sky = top + (low - top) * y + rng.choice([0.0, 0.03, 0.12]) * np.maximum(clouds[0], 0)
+    sky = top + (low - top) * y + float(rng.choice([0.0, 0.03, 0.12])) * np.maximum(clouds[0], 0)
     sky = 1 - (1 - sky) * np.float32(rng.uniform(0.3, 1))
     ground = (_surfaces if rng.random() < 0.4 else _terrain)(rng, canvas_px)
     horizon = (
-        rng.uniform(0.15, 1.0) + rng.normal(0, 0.1) * (x - 0.5) + rng.choice([0.0, 0.02, 0.07]) * clouds[1]
+        rng.uniform(0.15, 1.0)
+        + rng.normal(0, 0.1) * (x - 0.5)
+        + float(rng.choice([0.0, 0.02, 0.07])) * clouds[1]
     )
     return np.where(y > horizon, ground, sky).astype(np.float32)
 
@@ -357,10 +366,11 @@ def _develop(rng: np.random.Generator, clip: _Array, *, still: bool) -> None:
         clip *= np.float32(keep)
         clip += grey
     x, y = (2 * a - 1 for a in _grid(size_px))
-    slope_x, slope_y = rng.normal(0, 0.25, 2)
-    light = 1 + slope_x * x + slope_y * y - rng.choice([0.0, 0.3]) * (x * x + y * y)
+    slope_x, slope_y = rng.normal(0, 0.25, 2).tolist()
+    light = 1 + slope_x * x + slope_y * y - float(rng.choice([0.0, 0.0, 0.25])) * (x * x + y * y)
     flicker = 1 + 0.3 * _walk(rng, num_frames, 0.0 if still else float(rng.choice([0.05, 0.6])))[:, :1]
-    gain = flicker * rng.uniform(0.6, 1.2) * rng.normal(1, 0.06, 3)
+    exposure = rng.uniform(0.7, 1.4) if rng.random() < 0.8 else rng.uniform(0.2, 0.6)
+    gain = flicker * exposure * rng.normal(1, 0.06, 3)
     clip *= light.astype(np.float32)
     clip *= gain.astype(np.float32)[:, :, None, None]
     clip += np.float32(rng.normal(0, 0.06))
