@@ -10,7 +10,7 @@ import numpy as np
 from valley.synthetic import claims, narration, tasks, wording
 from valley.synthetic.tasks import Asked, Expects, draw
 from valley.synthetic.truth import ObjectTruth, Truth
-from valley.synthetic.world import COLORS, EVENTS, SHAPES
+from valley.synthetic.world import COLORS, CORE_EVENTS, SHAPES
 
 _ANSWERERS: dict[str, Callable[[Truth, str, np.random.Generator], Asked | None]] = {
     "color": tasks.color,
@@ -40,6 +40,16 @@ _FOREIGN_PHRASINGS: dict[str, tuple[str, ...]] = {
     "when": ("when", "when_shot"),
     "unanswerable": ("color", "shape", "size", "direction", "action"),
 }
+_FOREIGN_MOMENTS = (
+    "starts_to_move",
+    "stops",
+    "recolors",
+    "appears",
+    "disappears",
+    "starts_to_grow",
+    "starts_to_shrink",
+)
+"""What is asked about of clips of the core level too: no word may tell that the footage is foreign."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +172,7 @@ def _foreign_fields(kind: str, language: str, rng: np.random.Generator) -> dict[
     )
     pointed = {"color": (by_shape,), "shape": (by_color,)}.get(kind, (full, full, full, by_color, by_shape))
     it = pointed[draw(rng, len(pointed))]
-    events = tuple(tasks.STARTS.values()) + tuple(tasks.SUDDEN) if kind == "when" else EVENTS
+    events = _FOREIGN_MOMENTS if kind == "when" else CORE_EVENTS
     event = events[draw(rng, len(events))]
     partner = (other_color, other_shape) if event in claims.COLLISION else None
     do, does = wording.asked_phrase(
@@ -179,5 +189,5 @@ def _foreign_fields(kind: str, language: str, rng: np.random.Generator) -> dict[
         "other": lists(other_color, other_shape, language),
         "do": do,
         "does": does,
-        "shot": wording.shot_name(draw(rng, 3), language),
+        "shot": wording.shot_name(draw(rng, 3) if kind != "when_shot" else 1 + draw(rng, 2), language),
     }

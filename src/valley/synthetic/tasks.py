@@ -17,8 +17,9 @@ from valley.synthetic.truth import ObjectTruth, Truth
 Expects: TypeAlias = Literal["exact", "verdict", "facts", "time"]
 """How an answer is scored: word by word, by its yes or no, by the facts it tells, or by its time."""
 
-MIN_GAP_S = 0.5
-"""Two events are ordered only if they begin this far apart: no two sampled frames hide that."""
+MIN_GAP_S, MIN_GAP_SHARE = 0.5, 0.16
+"""Two events are ordered only if they begin this far apart, in seconds and in lengths of the clip: with eight
+frames each then begins after another one."""
 
 SHOTS_ASKED_SHARE = {True: 0.5, False: 0.25}
 """Counting questions that are about the shots, for clips of several shots and of one."""
@@ -189,9 +190,8 @@ def order(truth: Truth, language: str, rng: np.random.Generator) -> Asked | None
     timed = [
         (o.start_s, o) for o in truth.objects if o.start_s is not None and o.event not in ("hits", "still")
     ]
-    pairs = [
-        (one, other) for begin_s, one in timed for other_s, other in timed if other_s - begin_s >= MIN_GAP_S
-    ]
+    gap_s = max(MIN_GAP_S, MIN_GAP_SHARE * truth.shots[-1].end_s)
+    pairs = [(one, other) for begin_s, one in timed for other_s, other in timed if other_s - begin_s >= gap_s]
     if not pairs:
         return None
     first, second = pairs[draw(rng, len(pairs))]
