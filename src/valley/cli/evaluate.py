@@ -12,12 +12,30 @@ import typer
 from valley.cli import text
 from valley.cli.options import AsJson, Device, Dtype, Model
 
+REAL_CLIPS = Path("../shared/clips")
+"""Where real clips lie beside a checkout."""
+
 
 def evaluate(
     benchmark: Annotated[str, typer.Argument(help="The benchmark, such as synthetic.")],
     model: Model = "valley-mini",
     num_clips: Annotated[int, typer.Option("--num-clips", min=1, help="How many clips.")] = 100,
     seed: Annotated[int, typer.Option("--seed", help="Which clips; the same seed gives the same ones.")] = 0,
+    level: Annotated[
+        str | None, typer.Option("--level", help="How hard, such as core or rich; the benchmark's first.")
+    ] = None,
+    controls: Annotated[
+        bool,
+        typer.Option("--controls/--no-controls", help="Also ask with black, still and other frames."),
+    ] = True,
+    real_clips: Annotated[
+        Path | None,
+        typer.Option(
+            "--real-clips",
+            help="A folder of recorded videos, which a model of a small world should refuse; "
+            f"{REAL_CLIPS} by default, where it exists.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Keep clips and answers here; a run cut short goes on.")
     ] = None,
@@ -27,7 +45,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure a model: accuracy by task and language."""
-    from valley.evaluation.benchmark import BENCHMARKS
+    from valley.evaluation.benchmark import BENCHMARKS, Selection
     from valley.evaluation.report import as_table, check_can_draw, draw_report, make_report
     from valley.evaluation.run import evaluate as run
     from valley.inference.resolving import resolve
@@ -35,6 +53,8 @@ def evaluate(
     from valley.inference.weights import fingerprint
 
     asked = BENCHMARKS.get(benchmark)
+    if real_clips is None and REAL_CLIPS.is_dir():
+        real_clips = REAL_CLIPS
     if plot is not None:
         check_can_draw(plot)  # before minutes are spent on answers
         plot.parent.mkdir(parents=True, exist_ok=True)
@@ -45,16 +65,23 @@ def evaluate(
             asked,
             valley.backend,
             out or Path(folder),
-            num_clips=num_clips,
-            seed=seed,
+            Selection(num_clips, seed, level, controls, real_clips),
             model_fingerprint=weights,
             on_answer=_say_progress if sys.stderr.isatty() else None,
         )
     report: dict[str, Any] = make_report(scored)
     if plot is not None:
-        draw_report(report, plot, title=f"{valley.name} on {benchmark}, {num_clips} clips")
+        draw_report(
+            report, plot, title=f"{valley.name} on {benchmark}, {level or asked.levels[0]}, {num_clips} clips"
+        )
     if as_json:
-        settings = {"benchmark": benchmark, "model": valley.name, "num_clips": num_clips, "seed": seed}
+        settings = {
+            "benchmark": benchmark,
+            "level": level or asked.levels[0],
+            "model": valley.name,
+            "num_clips": num_clips,
+            "seed": seed,
+        }
         text.print_json({**settings, **report})
     else:
         print(as_table(report))

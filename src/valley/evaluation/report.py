@@ -16,26 +16,32 @@ def make_report(scored: Sequence[Scored]) -> dict[str, Any]:
 
     Returns:
         `overall`, `tasks`, `languages`, `task_languages` and `tags` of the normal questions, and the same
-        under the name of each control ("blind"). Every leaf is {"score": percent, "count": n, "interval":
-        [low, high]}.
+        under the name of each control ("blind"); `refused_own` and `refused_real`, how often the model said
+        that it does not know such footage, of the normal questions and of those about recorded videos.
+        Every leaf is {"score": percent, "count": n, "interval": [low, high]}.
     """
     normal = [s for s in scored if s.item.variant == "normal"]
-    controls = {s.item.variant for s in scored} - {"normal"}
-    return _groups(normal) | {
-        c: _groups([s for s in scored if s.item.variant == c]) for c in sorted(controls)
+    real = [s for s in scored if s.item.variant == "real"]
+    controls = {s.item.variant for s in scored} - {"normal", "real"}
+    groups = {c: _groups([s for s in scored if s.item.variant == c]) for c in sorted(controls)}
+    return {
+        **_groups(normal),
+        **groups,
+        "refused_own": _leaf([float(s.refused) for s in normal]),
+        "refused_real": _leaf([float(s.refused) for s in real]),
     }
 
 
 def _groups(scored: Sequence[Scored]) -> dict[str, Any]:
     tags = sorted({t for s in scored for t in s.item.tags})
     return {
-        "overall": _leaf(scored),
+        "overall": _leaf(_scores(scored)),
         "tasks": _split(scored, lambda s: s.item.task),
         "languages": _split(scored, lambda s: s.item.language),
         "task_languages": _split(scored, lambda s: f"{s.item.task}/{s.item.language}"),
         "tags": {
             tag: {
-                "overall": _leaf([s for s in scored if tag in s.item.tags]),
+                "overall": _leaf(_scores(s for s in scored if tag in s.item.tags)),
                 "tasks": _split([s for s in scored if tag in s.item.tags], lambda s: s.item.task),
             }
             for tag in tags
@@ -43,8 +49,11 @@ def _groups(scored: Sequence[Scored]) -> dict[str, Any]:
     }
 
 
-def _leaf(scored: Sequence[Scored]) -> dict[str, Any]:
-    scores = [s.score for s in scored]
+def _scores(scored: Iterable[Scored]) -> list[float]:
+    return [s.score for s in scored]
+
+
+def _leaf(scores: Sequence[float]) -> dict[str, Any]:
     if not scores:
         return {"score": None, "count": 0, "interval": None}
     return {"score": percent(scores), "count": len(scores), "interval": list(wilson_interval(scores))}
@@ -54,27 +63,39 @@ def _split(scored: Iterable[Scored], name: Callable[[Scored], str]) -> dict[str,
     groups: dict[str, list[Scored]] = {}
     for one in scored:
         groups.setdefault(name(one), []).append(one)
-    return {key: _leaf(group) for key, group in groups.items()}
+    return {key: _leaf(_scores(group)) for key, group in groups.items()}
+
+
+_CONTROLS = {"blind": "black frames", "one_frame": "one frame", "swapped": "other clip"}
 
 
 def as_table(report: dict[str, Any]) -> str:
-    """Write the report as a Markdown table: a row a task, a column a language, and black frames."""
+    """Write the report as a Markdown table: a row a task, a column a language and a control."""
     languages = list(report["languages"])
-    blind = report.get("blind")
-    head = ["task", *languages, "all", "95 %", "questions", *(["black frames"] if blind else [])]
+    controls = [c for c in _CONTROLS if c in report]
+    head = ["task", *languages, "all", "95 %", "questions", *(_CONTROLS[c] for c in controls)]
     rows = [
         [
             task,
             *(_score(report["task_languages"].get(f"{task}/{one}")) for one in languages),
             *_summary(leaf),
-            *([_score(blind["tasks"].get(task))] if blind else []),
+            *(_score(report[c]["tasks"].get(task)) for c in controls),
         ]
         for task, leaf in report["tasks"].items()
     ]
     last = ["**all**", *(_score(report["languages"][one]) for one in languages), *_summary(report["overall"])]
-    rows.append(last + ([_score(blind["overall"])] if blind else []))
+    rows.append(last + [_score(report[c]["overall"]) for c in controls])
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    refused = [
+        f"{_score(report[name])} % of {report[name]['count']} {what}"
+        for name, what in (
+            ("refused_own", "questions about its own world"),
+            ("refused_real", "about real clips"),
+        )
+        if report[name]["count"]
+    ]
+    return f"{table}\n\nRefused as another world: {', '.join(refused)}." if refused else table
 
 
 def _score(leaf: dict[str, Any] | None) -> str:
@@ -126,7 +147,7 @@ def draw_report(report: dict[str, Any], path: Path, *, title: str) -> None:
         axes.bar(places, scores, 0.38, yerr=error, capsize=3, color=color, label=label)
     axes.set_xticks(range(len(tasks)), [t.replace("_", "\n") for t in tasks])
     axes.set_ylim(0, 105)
-    axes.set_ylabel("exact answers, %")
+    axes.set_ylabel("right answers, %")
     axes.set_title(title)
     figure.legend(loc="outside right upper")
     figure.savefig(path, dpi=110)

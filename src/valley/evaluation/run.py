@@ -12,23 +12,24 @@ from typing import Any
 
 from valley.conversation import to_record
 from valley.errors import ConfigError
-from valley.evaluation.benchmark import Benchmark, Item
+from valley.evaluation.benchmark import Benchmark, Item, Selection
 from valley.inference.backend import Backend, GenerationParams
 
 ANSWERS_NAME = "answers.jsonl"
 RUN_NAME = "run.json"
 
-MAX_ANSWER_TOKENS = 96
+MAX_ANSWER_TOKENS = 200
 """Longer than the longest reference; a model that never stops is cut here and scores nothing."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """An answered question with its score from 0 to 1."""
+    """An answered question with its score from 0 to 1, and whether the model said it cannot know."""
 
     item: Item
     answer: str
     score: float
+    refused: bool = False
 
     def to_record(self) -> dict[str, Any]:
         """Give what `answers.jsonl` holds: enough to check every score by eye."""
@@ -42,7 +43,8 @@ class Scored:
             "messages": to_record(item.conversation)["messages"],
             "reference": item.reference,
             "answer": self.answer,
-            "score": self.score,
+            "score": round(self.score, 4),
+            "refused": self.refused,
         }
 
 
@@ -50,9 +52,8 @@ def evaluate(
     benchmark: Benchmark,
     backend: Backend,
     out: Path,
+    selection: Selection,
     *,
-    num_clips: int,
-    seed: int = 0,
     model_fingerprint: str = "",
     on_answer: Callable[[int, int], None] | None = None,
 ) -> list[Scored]:
@@ -62,8 +63,7 @@ def evaluate(
         benchmark: what to ask.
         backend: who answers, greedily.
         out: a folder for clips and answers; a run that was interrupted there goes on.
-        num_clips: how many clips to ask about.
-        seed: which clips.
+        selection: which of its questions.
         model_fingerprint: changes when the weights do, so that no answer of another model is taken over.
         on_answer: called with (answered, of all) after each answer.
 
@@ -72,8 +72,16 @@ def evaluate(
         MediaError: a clip cannot be read.
     """
     out.mkdir(parents=True, exist_ok=True)
-    _claim(out / RUN_NAME, {"seed": seed, "model": backend.capabilities.model, "weights": model_fingerprint})
-    items = benchmark.items(out / "clips", num_clips=num_clips, seed=seed)
+    _claim(
+        out / RUN_NAME,
+        {
+            "seed": selection.seed,
+            "level": selection.level,
+            "model": backend.capabilities.model,
+            "weights": model_fingerprint,
+        },
+    )
+    items = benchmark.items(out / "clips", selection)
     known = _read_answers(out / ANSWERS_NAME)
     scored: list[Scored] = []
     with (out / ANSWERS_NAME).open("a", encoding="utf-8") as file:
@@ -82,7 +90,8 @@ def evaluate(
             is_new = answer is None
             if answer is None:
                 answer = _ask(backend, item)
-            result = Scored(item, answer, benchmark.score(item, answer))
+            refused = benchmark.has_refused(item, answer)
+            result = Scored(item, answer, benchmark.score(item, answer), refused)
             scored.append(result)
             if is_new:
                 line = {"key": _key(item), **result.to_record()}

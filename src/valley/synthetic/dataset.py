@@ -17,42 +17,56 @@ import numpy as np
 from valley.conversation import Conversation, Video, assistant, user, write_jsonl
 from valley.errors import ConfigError
 from valley.synthetic import questions
-from valley.synthetic.generator import draw_scene
+from valley.synthetic.generator import Combinations, draw_scene
 from valley.synthetic.render import render_video
 from valley.synthetic.scene import Scene, write_scene
 from valley.synthetic.truth import Truth, truth_of
-from valley.synthetic.world import LANGUAGES
+from valley.synthetic.world import LANGUAGES, Level
 
 _SCENE, _WORDS = 0, 1
 """Separate streams of random numbers, so that other words do not change the clips."""
 
 
-def scene_number(seed: int, index: int, *, size_px: int = 128) -> Scene:
+def scene_number(
+    seed: int,
+    index: int,
+    *,
+    size_px: int = 128,
+    level: Level = "core",
+    combinations: Combinations = "trained",
+) -> Scene:
     """Draw scene `index` of a seed; always the same one."""
-    return draw_scene(np.random.default_rng([seed, index, _SCENE]), size_px=size_px)
+    rng = np.random.default_rng([seed, index, _SCENE])
+    return draw_scene(rng, size_px=size_px, level=level, combinations=combinations)
 
 
 def write_dataset(
-    out: Path, num_clips: int, seed: int = 0, *, on_clip: Callable[[int], None] | None = None
+    out: Path,
+    num_clips: int,
+    seed: int = 0,
+    *,
+    level: Level = "core",
+    on_clip: Callable[[int], None] | None = None,
 ) -> None:
     """Write `num_clips` clips with all that is known about them; what is there already is not rendered again.
 
     Args:
-        out: a folder, made if absent. It belongs to one seed, written to `seed.json`.
+        out: a folder, made if absent. It belongs to one seed and level, written to `seed.json`.
         num_clips: more clips than before extend the folder.
         seed: the same seed gives the same files.
+        level: "core" or "rich".
         on_clip: called with the number of clips done so far.
 
     Raises:
-        ConfigError: the folder was begun with another seed.
+        ConfigError: the folder was begun with another seed or level.
     """
     clips, scenes = out / "clips", out / "scenes"
     clips.mkdir(parents=True, exist_ok=True)
     scenes.mkdir(exist_ok=True)
-    _claim(out / "seed.json", seed)
+    _claim(out / "seed.json", {"seed": seed, "level": level})
     truths, captions, dialogues = [], [], []
     for index in range(num_clips):
-        scene, name = scene_number(seed, index), f"{index:06d}"
+        scene, name = scene_number(seed, index, level=level), f"{index:06d}"
         truth = truth_of(scene)
         if not (clips / f"{name}.mp4").exists():
             write_scene(scenes / f"{name}.json", scene)
@@ -70,10 +84,12 @@ def write_dataset(
     write_jsonl(out / "conversations.jsonl", dialogues)
 
 
-def _claim(marker: Path, seed: int) -> None:
-    if marker.exists() and json.loads(marker.read_text(encoding="utf-8")) != {"seed": seed}:
-        raise ConfigError(f"{marker.parent}: this folder holds clips of another seed; choose another folder")
-    marker.write_text(json.dumps({"seed": seed}) + "\n", encoding="utf-8")
+def _claim(marker: Path, owner: dict[str, object]) -> None:
+    if marker.exists() and json.loads(marker.read_text(encoding="utf-8")) != owner:
+        raise ConfigError(
+            f"{marker.parent}: this folder holds clips of another seed or level; choose another folder"
+        )
+    marker.write_text(json.dumps(owner) + "\n", encoding="utf-8")
 
 
 def _captioned(truth: Truth, name: str, language: str, rng: np.random.Generator) -> Conversation:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from valley.synthetic.scene import Background, Scene, SceneObject
+from valley.synthetic.scene import Background, ObjectState, Scene
 from valley.synthetic.world import COLORS
 from valley.video.encoding import write_video
 from valley.video.frames import Frames
@@ -30,16 +30,18 @@ def render_frames(
         Frames with `pixels` u8[frame, height, width, 3] and `shown_at_s` equal to `times_s`.
     """
     width_px, height_px = size_px or (scene.width_px, scene.height_px)
-    backgrounds: dict[Background, NDArray[np.float32]] = {}
+    backgrounds: dict[int, NDArray[np.float32]] = {}
     pixels = np.empty((len(times_s), height_px, width_px, 3), np.uint8)
     for index, time_s in enumerate(times_s):
-        shot, in_shot_s = scene.shot_at(float(time_s))
-        if shot.background not in backgrounds:
-            backgrounds[shot.background] = _background(shot.background, scene.seed, width_px, height_px)
-        canvas = backgrounds[shot.background].copy()
+        number, in_shot_s = scene.shot_number_at(float(time_s))
+        shot = scene.shots[number]
+        if number not in backgrounds:
+            backgrounds[number] = _background(shot.background, scene.seed + number, width_px, height_px)
+        canvas = backgrounds[number].copy()
         for item in shot.objects:
-            if item.exists(in_shot_s):
-                _draw(canvas, item, in_shot_s)
+            state = item.state(in_shot_s)
+            if state.exists:
+                _draw(canvas, item.shape, state)
         if scene.noise:
             rng = np.random.default_rng([scene.seed, round(float(time_s) * scene.fps)])
             canvas += scene.noise * rng.standard_normal(canvas.shape, dtype=np.float32)
@@ -53,7 +55,7 @@ def render_video(scene: Scene, path: Path) -> None:
     Raises:
         MediaError: the file cannot be written.
     """
-    write_video(path, _all_frames(scene), fps=scene.fps)
+    write_video(path, _all_frames(scene), fps=scene.fps, crf=scene.crf)
 
 
 def _all_frames(scene: Scene) -> Iterator[NDArray[np.uint8]]:
@@ -78,22 +80,24 @@ def _background(background: Background, seed: int, width_px: int, height_px: int
     return (first + mix[..., None] * (second - first)).astype(np.float32)
 
 
-def _draw(canvas: NDArray[np.float32], item: SceneObject, time_s: float) -> None:
+def _draw(canvas: NDArray[np.float32], shape: str, state: ObjectState) -> None:
     """Paint one object onto the canvas, anti-aliased over one pixel, touching only its bounding box."""
     height_px, width_px, _ = canvas.shape
-    center_x, center_y = (c * width_px for c in item.position(time_s))
-    center_y += (height_px - width_px) / 2
-    reach = item.radius * width_px + 1.5
+    center_x, center_y = state.x * width_px, state.y * width_px + (height_px - width_px) / 2
+    reach = state.radius * width_px * (1.22 if state.turn_rad else 1.0) + 1.5
     left, right = max(0, int(center_x - reach)), min(width_px, int(center_x + reach) + 1)
     top, bottom = max(0, int(center_y - reach)), min(height_px, int(center_y + reach) + 1)
     if left >= right or top >= bottom:
         return
-    x = np.arange(left, right, dtype=np.float32) + 0.5 - np.float32(center_x)
-    y = np.arange(top, bottom, dtype=np.float32) + 0.5 - np.float32(center_y)
-    distance = _outside_distance(item.shape, x[None, :], y[:, None], item.radius * width_px)
+    x = np.arange(left, right, dtype=np.float32)[None, :] + 0.5 - np.float32(center_x)
+    y = np.arange(top, bottom, dtype=np.float32)[:, None] + 0.5 - np.float32(center_y)
+    if state.turn_rad:
+        cosine, sine = np.float32(np.cos(state.turn_rad)), np.float32(np.sin(state.turn_rad))
+        x, y = x * cosine + y * sine, y * cosine - x * sine
+    distance = _outside_distance(shape, x, y, state.radius * width_px)
     cover = np.clip(0.5 - distance, 0, 1)[..., None]
     window = canvas[top:bottom, left:right]
-    window += cover * (np.array(COLORS[item.color], np.float32) - window)
+    window += cover * (np.array(COLORS[state.color], np.float32) - window)
 
 
 def _outside_distance(

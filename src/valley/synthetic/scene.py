@@ -111,12 +111,12 @@ class Event(_Record):
 class ObjectState:
     """How an object is at one moment; `turn_rad` is how far it has spun, clockwise on the screen."""
 
-    exists: bool
     x: float
     y: float
     radius: float
     color: str
-    turn_rad: float
+    turn_rad: float = 0.0
+    exists: bool = True
 
 
 class SceneObject(_Record):
@@ -158,12 +158,10 @@ class SceneObject(_Record):
         """Give how the object is at a time of the shot."""
         (x, y), event = self.center, self.event
         if event is None:
-            return ObjectState(True, x, y, self.radius, self.color, 0.0)
+            return ObjectState(x, y, self.radius, self.color)
         share = event.progress(time_s)
         radius, color, turn = self.radius, self.color, 0.0
-        exists = not (
-            (event.kind == "appears" and share < 1) or (event.kind == "disappears" and share >= 1)
-        )
+        exists = not ((event.kind == "appears" and share < 1) or (event.kind == "disappears" and share >= 1))
         if event.direction is not None and event.distance is not None:
             step_x, step_y = DIRECTIONS[event.direction]
             x, y = x + step_x * event.distance * share, y + step_y * event.distance * share
@@ -175,7 +173,7 @@ class SceneObject(_Record):
             color = event.to_color
         elif event.turn_deg is not None:
             turn = math.radians(event.turn_deg) * share
-        return ObjectState(exists, x, y, radius, color, turn)
+        return ObjectState(x, y, radius, color, turn, exists)
 
 
 def _reflected(coordinate: float, radius: float) -> float:

@@ -7,38 +7,65 @@ frames are drawn at the times at which the default sampler would read them from 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from valley.conversation import Conversation, Image, Message, Text, Video, assistant, system, user
 from valley.synthetic import questions, wording
+from valley.synthetic.foreign import draw_foreign
 from valley.synthetic.generator import draw_scene
 from valley.synthetic.questions import Question
 from valley.synthetic.render import render_frames
 from valley.synthetic.scene import Scene
-from valley.synthetic.truth import Truth, truth_of, truth_of_picture
+from valley.synthetic.timing import DEFAULT_FRAMES, sampled_times
+from valley.synthetic.truth import FOREIGN, Truth, truth_of, truth_of_picture
 from valley.synthetic.world import LANGUAGES
 from valley.video.frames import Frames
 
 StreamKind: TypeAlias = Literal["captions", "instructions"]
 
-PICTURE_SHARE = 0.12
+PICTURE_SHARE = 0.08
 """Still pictures among the samples: the same encoding as a clip of one frame."""
 
-INTRODUCTION_SHARE = 0.02
-MOTION_SHARES = {"direction": 0.45, "event": 0.3, "caption": 0.25}
-"""Which of the tasks that tell how things move leads.
+INTRODUCTION_SHARE = 0.01
+FOREIGN_SHARE = 0.06
+"""Footage of another world, about which any question gets the same honest answer."""
 
-At most one of these is in a dialogue: a second could be copied from the first without looking.
-"""
+TASK_SHARES: Mapping[str, float] = {
+    "color": 0.6,
+    "shape": 0.6,
+    "size": 0.4,
+    "direction": 1.0,
+    "action": 2.0,
+    "count": 0.8,
+    "exist": 1.2,
+    "happens": 1.5,
+    "order": 2.0,
+    "when": 1.3,
+    "cause": 2.5,
+    "unanswerable": 1.3,
+    "caption": 1.8,
+    "description": 0.9,
+}
+"""How often each task is tried; what needs several facts, or is seldom possible, more often."""
 
-OTHER_ANSWER_LANGUAGE_SHARE = 0.12
+_TELLS_MOTION = frozenset(("direction", "action", "happens", "cause", "when"))
+"""A second of these about the same object could be copied from the first without looking."""
+
+_TELLS_ALL = ("order", "caption", "description")
+"""These come last in a dialogue, in this order."""
+
+OTHER_ANSWER_LANGUAGE_SHARE = 0.1
 """Dialogues that ask in one language and, after a system turn that says so, are answered in another."""
 
-OTHER_LENGTH_SHARE = 0.25
-"""Clips sampled at another number of frames than the default, so that --num-frames and --fps stay usable."""
+OTHER_LENGTH_SHARE = 0.15
+"""Clips sampled at more frames than the default, so that --num-frames and --fps stay usable."""
+
+MOST_FRAMES = 12
 
 
 @dataclass(frozen=True)
@@ -51,13 +78,23 @@ class Sample:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a sample is made of, before anything is rendered; `scene` and `truth` are None without media."""
+    """What a sample is made of, before anything is rendered.
+
+    Attributes:
+        scene: None without media, and for footage of another world.
+        times_s: when the frames are shown; empty without media.
+        truth: None without media.
+        asked: the questions, all about the same clip.
+        language: that of the answers; the questions may be in another one.
+        foreign_seed: makes the frames where the footage is of another world.
+    """
 
     scene: Scene | None
     times_s: tuple[float, ...]
     truth: Truth | None
-    asked: tuple[Question, ...]
-    conversation: Conversation
+    asked: tuple[Question, ...] = ()
+    language: str = "en"
+    foreign_seed: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,102 +103,163 @@ class SampleStream:
 
     Attributes:
         kind: "captions" (stage 1: one caption a clip) or "instructions" (stage 2: a dialogue of several
-        rounds). seed: other seeds give other scenes. languages: language tags to draw from. size_px: width
-        and height at which frames are drawn; the vision tower's own size saves a resize. num_frames: the
-        usual number of frames of a clip. max_rounds: at most so many questions in one dialogue.
+            rounds).
+        seed: other seeds give other scenes.
+        languages: language tags to draw from.
+        size_px: width and height at which frames are drawn; the vision tower's own size saves a resize.
+        num_frames: the usual number of frames of a clip.
+        max_rounds: at most so many questions in one dialogue.
+        rich_share: of the scenes, those of the rich level.
+        foreign_share: of the samples, those with footage of another world.
     """
 
     kind: StreamKind
     seed: int = 0
     languages: tuple[str, ...] = LANGUAGES
     size_px: int = 64
-    num_frames: int = 8
-    max_rounds: int = 8
+    num_frames: int = DEFAULT_FRAMES
+    max_rounds: int = 6
+    rich_share: float = 0.0
+    foreign_share: float = FOREIGN_SHARE
 
     def sample(self, index: int) -> Sample:
         """Draw and render sample number `index`."""
         drawn = self.draw(index)
-        if drawn.scene is None:
-            return Sample(None, drawn.conversation)
-        size_px = (self.size_px, self.size_px)
-        return Sample(render_frames(drawn.scene, drawn.times_s, size_px=size_px), drawn.conversation)
+        dialogue = self.dialogue(drawn)
+        if drawn.truth is None:
+            return Sample(None, dialogue)
+        return Sample(Frames(self.pixels(drawn), np.asarray(drawn.times_s, np.float64)), dialogue)
+
+    def pixels(self, drawn: Drawn) -> NDArray[np.uint8]:
+        """Render the frames of a drawn sample: u8[frame height width 3]."""
+        if drawn.foreign_seed is not None:
+            rng = np.random.default_rng(drawn.foreign_seed)
+            return draw_foreign(rng, len(drawn.times_s), self.size_px)
+        assert drawn.scene is not None
+        return render_frames(drawn.scene, drawn.times_s, size_px=(self.size_px, self.size_px)).pixels
 
     def conversation(self, index: int) -> Conversation:
         """Give the words of sample number `index` without rendering its clip."""
-        return self.draw(index).conversation
+        return self.dialogue(self.draw(index))
+
+    def dialogue(self, drawn: Drawn) -> Conversation:
+        """Put the questions of a drawn sample and their answers into one conversation."""
+        medium = None
+        if drawn.truth is not None:
+            medium = Image("") if len(drawn.times_s) == 1 else Video("")
+        return _dialogue(drawn, medium)
 
     def draw(self, index: int) -> Drawn:
         """Draw sample number `index` without rendering it."""
         rng = np.random.default_rng([self.seed, index])
         language = self.languages[int(rng.integers(len(self.languages)))]
         if self.kind == "instructions" and rng.random() < INTRODUCTION_SHARE:
-            asked = [questions.introduce(language, rng)]
-            return Drawn(None, (), None, tuple(asked), _dialogue(asked, language, None))
-        scene = draw_scene(rng)
-        times_s, truth = self._look(scene, rng)
+            return Drawn(None, (), None, (questions.introduce(language, rng),), language)
+        drawn = self.look(index, rng)
+        assert drawn.truth is not None
         if self.kind == "captions":
-            asked = [q for q in [questions.ask(truth, "caption", language, rng)] if q]
+            asked = [ask(drawn, "caption", language, rng)]
         else:
-            asked = self._rounds(truth, language, rng)
-        medium = Image("") if truth.is_image else Video("")
-        told = wording.ANSWER_IN[language] if any(q.language != language for q in asked) else None
-        dialogue = _dialogue(asked, language, medium, told=told)
-        return Drawn(scene, tuple(times_s), truth, tuple(asked), dialogue)
+            asked = self._rounds(drawn, language, rng)
+        return replace(drawn, asked=tuple(q for q in asked if q), language=language)
 
-    def _look(self, scene: Scene, rng: np.random.Generator) -> tuple[list[float], Truth]:
-        if rng.random() < PICTURE_SHARE:
+    def look(self, index: int, rng: np.random.Generator) -> Drawn:
+        """Draw what is seen in sample number `index`, and ask nothing yet."""
+        count = self.num_frames
+        if rng.random() < OTHER_LENGTH_SHARE:
+            count = int(rng.integers(count, max(MOST_FRAMES, count) + 1))
+        is_picture = rng.random() < PICTURE_SHARE
+        if rng.random() < self.foreign_share:
+            times_s = [0.0] if is_picture else np.linspace(0, rng.uniform(2, 12), count).round(3).tolist()
+            return Drawn(None, tuple(times_s), FOREIGN, foreign_seed=(self.seed, index, 9))
+        scene = draw_scene(rng, level="rich" if rng.random() < self.rich_share else "core")
+        if is_picture:
             time_s = float(rng.uniform(0, scene.duration_s))
             picture = truth_of_picture(scene, time_s)
             if picture is not None:
-                return [time_s], picture
-        count = self.num_frames
-        if rng.random() < OTHER_LENGTH_SHARE:
-            count = int(rng.integers(max(4, count // 2), count * 3 // 2 + 1))
-        return sampled_times(scene, count), truth_of(scene)
+                return Drawn(scene, (time_s,), picture)
+        times_s = sampled_times(scene.num_frames, scene.fps, count)
+        return Drawn(scene, tuple(times_s), truth_of(scene))
 
-    def _rounds(self, truth: Truth, language: str, rng: np.random.Generator) -> list[Question]:
-        tasks = questions.PICTURE_TASKS if truth.is_image else questions.VIDEO_TASKS
-        order = [str(t) for t in rng.permutation(tasks)]
-        if not truth.is_image:  # what moves is learned last: nearly every dialogue about a clip asks for it
-            order.insert(0, str(rng.choice(list(MOTION_SHARES), p=list(MOTION_SHARES.values()))))
+    def _rounds(self, drawn: Drawn, language: str, rng: np.random.Generator) -> list[Question]:
         wanted = int(rng.integers(1, self.max_rounds + 1))
         asked_in = language
         if rng.random() < OTHER_ANSWER_LANGUAGE_SHARE:
             asked_in = self.languages[int(rng.integers(len(self.languages)))]
         asked: list[Question] = []
-        for task in order:
-            if task in MOTION_SHARES and any(q.task in MOTION_SHARES for q in asked):
-                continue
-            question = _ask_across(truth, task, asked_in, language, rng)
-            if question is not None and len(asked) < wanted:
+        for _ in range(4 * wanted):
+            question = _ask_across(drawn, draw_task(drawn, rng), asked_in, language, rng)
+            if question is not None and not _repeats(question, asked):
                 asked.append(question)
-        asked = [asked[int(i)] for i in rng.permutation(len(asked))]
-        return sorted(asked, key=lambda q: q.task == "caption")  # a caption tells all: it comes last
+            if len(asked) == wanted:
+                break
+        if not asked:  # a caption can always be asked for
+            asked = [q for q in [_ask_across(drawn, "caption", asked_in, language, rng)] if q]
+        return sorted(asked, key=lambda q: _TELLS_ALL.index(q.task) if q.task in _TELLS_ALL else -1)
+
+
+def draw_task(drawn: Drawn, rng: np.random.Generator) -> str:
+    """Draw a task that suits the medium, by `TASK_SHARES`."""
+    tasks, shares = _VIDEO_DRAW if len(drawn.times_s) > 1 else _PICTURE_DRAW
+    return tasks[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
+
+
+def _cumulated(tasks: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    return tuple(tasks), np.cumsum([TASK_SHARES[task] for task in tasks])
+
+
+_VIDEO_DRAW = _cumulated(questions.VIDEO_TASKS)
+_PICTURE_DRAW = _cumulated(questions.PICTURE_TASKS)
+
+
+def ask(drawn: Drawn, task: str, language: str, rng: np.random.Generator) -> Question | None:
+    """Ask about what is drawn; a time is answered by that of the nearest frame that is seen."""
+    assert drawn.truth is not None
+    if drawn.truth.foreign:
+        return questions.ask_foreign("anything" if rng.random() < 0.4 else task, language, rng)
+
+    def nearest(time_s: float) -> float:
+        return min(drawn.times_s, key=lambda seen_s: abs(seen_s - time_s))
+
+    return questions.ask(drawn.truth, task, language, rng, snap=nearest)
 
 
 def _ask_across(
-    truth: Truth, task: str, asked_in: str, answered_in: str, rng: np.random.Generator
+    drawn: Drawn, task: str, asked_in: str, answered_in: str, rng: np.random.Generator
 ) -> Question | None:
     """Ask in one language and answer in another; the same random numbers choose the same object in both."""
+    if asked_in == answered_in:
+        return ask(drawn, task, asked_in, rng)
     same = copy.deepcopy(rng)
-    question = questions.ask(truth, task, asked_in, rng)
-    answered = questions.ask(truth, task, answered_in, same)
-    return replace(question, answer=answered.answer) if question and answered else None
+    question, answered = ask(drawn, task, asked_in, rng), ask(drawn, task, answered_in, same)
+    if question is None or answered is None:
+        return None
+    return replace(question, answer=answered.answer)
 
 
-def sampled_times(scene: Scene, count: int) -> list[float]:
-    """Give the times of `count` frames from the first to the last, as the uniform sampler reads them."""
-    numbers = np.linspace(0, scene.num_frames - 1, min(count, scene.num_frames))
-    # the frame on display at a wished time is the last one that has begun; a hair against rounding
-    return [int(n + 1e-6) / scene.fps for n in numbers]
+def _repeats(question: Question, asked: Sequence[Question]) -> bool:
+    for earlier in asked:
+        if earlier.text == question.text or (earlier.task == question.task and question.about is None):
+            return True
+        if earlier.about == question.about and {earlier.task, question.task} <= _TELLS_MOTION:
+            return True
+        if earlier.task == question.task and question.task in _TELLS_ALL:
+            return True
+    return False
 
 
-def _dialogue(
-    asked: list[Question], language: str, medium: Image | Video | None, *, told: str | None = None
-) -> Conversation:
+def told_language(drawn: Drawn) -> str | None:
+    """Give the system turn that names the language of the answers, where the questions are in another."""
+    asked_in = drawn.asked[0].language if drawn.asked else drawn.language
+    return wording.ANSWER_IN[drawn.language] if asked_in != drawn.language else None
+
+
+def _dialogue(drawn: Drawn, medium: Image | Video | None) -> Conversation:
+    told = told_language(drawn)
     messages: list[Message] = [system(told)] if told else []
-    for number, question in enumerate(asked):
+    for number, question in enumerate(drawn.asked):
         parts = [medium] if medium is not None and number == 0 else []
         messages.append(user(*parts, Text(question.text)))
         messages.append(assistant(question.answer))
-    return Conversation(tuple(messages), language, metadata={"tasks": [q.task for q in asked]})
+    tasks = [question.task for question in drawn.asked]
+    return Conversation(tuple(messages), drawn.language, metadata={"tasks": tasks})

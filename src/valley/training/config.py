@@ -117,7 +117,10 @@ class SyntheticSettings(_Strict):
     size_px: PositiveInt = 64
     num_frames: PositiveInt = 8
     # Many questions share the cost of one look at the clip.
-    max_rounds: PositiveInt = 8
+    max_rounds: PositiveInt = 6
+    # Of the scenes, those of the rich level; of the samples, those with footage of another world.
+    rich_share: float = Field(default=0.0, ge=0, le=1)
+    foreign_share: float = Field(default=0.06, ge=0, le=1)
 
 
 class DataSource(_Strict):

@@ -184,4 +184,6 @@ def _open_stream(settings: SyntheticSettings) -> SampleStream:
         size_px=settings.size_px,
         num_frames=settings.num_frames,
         max_rounds=settings.max_rounds,
+        rich_share=settings.rich_share,
+        foreign_share=settings.foreign_share,
     )

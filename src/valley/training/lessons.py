@@ -7,6 +7,7 @@ that was killed goes on with exactly the batches it would have had.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import shutil
@@ -28,6 +29,7 @@ from valley.training.record import RECORD_NAME, versions, write_json
 logger = logging.getLogger(__name__)
 
 CHECKPOINT_NAME = "checkpoint.pt"
+METRICS_NAME = "metrics.jsonl"
 REPORT_EVERY_STEPS = 50
 
 
@@ -117,9 +119,20 @@ def teach(
         if result.num_steps % REPORT_EVERY_STEPS == 0 or result.num_steps == config.max_steps:
             result.losses = {name: loss.item() for name, loss in losses.items()}
             result.curve.append((result.num_steps, sum(result.losses.values())))
+            _write_metrics(config.output_dir / METRICS_NAME, result, lesson)
             pace_s = result.seconds / (result.num_steps - first_step)
             on_event(_event("logged", config, result, pace_s * (config.max_steps - result.num_steps)))
     return result
+
+
+def _write_metrics(path: Path, result: LessonResult, lesson: nn.Module) -> None:
+    """Add a line: the losses, and the mean of what the lesson has tallied in `measures` since the last."""
+    tallied: dict[str, list[float]] = getattr(lesson, "measures", {})
+    means = {name: round(sum(values) / len(values), 4) for name, values in sorted(tallied.items())}
+    tallied.clear()
+    line = {"step": result.num_steps, "seconds": round(result.seconds, 1), **result.losses, **means}
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
 
 
 def finish(config: LessonConfig, result: LessonResult, on_event: OnEvent) -> None:
