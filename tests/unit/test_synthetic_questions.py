@@ -400,6 +400,8 @@ def test_anything_asked_about_other_footage_is_refused(language: str) -> None:
 
 
 def test_the_words_of_a_question_do_not_tell_that_it_will_be_refused(truths: list[Truth]) -> None:
+    shrinking = clip([ObjectTruth("red", "circle", None, "shrinks", None, None, None, 0.5, 2.0, True)])
+    truths = [*truths, shrinking]  # too rare to be sure of among a hundred clips
     for task in ("happens", "when", "exist"):
         known = {
             w.rstrip("s") for _, q in asked_of_all(truths, task, each=20) for w in words_of(q.text, "en")
