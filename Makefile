@@ -43,19 +43,30 @@ pages: $(STAMP)  ## write the generated page and the pictures of the documentati
 slow: $(STAMP)   ## the slow tests
 	$(BIN)/pytest -m "slow and not gpu and not network"
 
-# A stage that is finished is not run again; one that was interrupted goes on where it was.
-MINI := out/mini
-mini: $(MINI)/instruct/training.json ## rebuild the embedded model from nothing into out/mini
-	$(BIN)/valley eval synthetic --model $(MINI)/instruct
+# BUDGET says how long the embedded model may take on two cores. A stage that is finished is not run again; one that
+# was interrupted goes on where it was. Steps of vision, language, align and instruct:
+BUDGET ?= 2h
+STEPS_30m := 2000 1600 250 700
+STEPS_2h := 8000 6500 800 3500
+STEPS_8h := 24000 26000 2000 15000
+STEPS := $(STEPS_$(BUDGET))
+MINI := out/mini-$(BUDGET)
+mini: $(MINI)/instruct/training.json ## rebuild the embedded model from nothing (BUDGET=30m, 2h or 8h) and score it
+	$(BIN)/valley eval synthetic --model $(MINI)/instruct --out $(MINI)/scores
 
-$(MINI)/vision/training.json $(MINI)/language/training.json: $(MINI)/%/training.json: | $(STAMP)
-	$(BIN)/valley train recipes/mini/$*.yaml
+$(MINI)/vision/training.json: | $(STAMP)
+	@test -n "$(STEPS)" || { echo "BUDGET: want 30m, 2h or 8h, got $(BUDGET)" >&2; exit 1; }
+	$(BIN)/valley train recipes/mini/vision.yaml out=$(@D) max_steps=$(word 1,$(STEPS))
 
-$(MINI)/align/training.json: $(MINI)/vision/training.json $(MINI)/language/training.json
-	$(BIN)/valley train recipes/mini/align.yaml
+$(MINI)/language/training.json: $(MINI)/vision/training.json
+	$(BIN)/valley train recipes/mini/language.yaml out=$(@D) max_steps=$(word 2,$(STEPS))
+
+$(MINI)/align/training.json: $(MINI)/language/training.json
+	$(BIN)/valley train recipes/mini/align.yaml out=$(@D) max_steps=$(word 3,$(STEPS)) \
+		model.vision_tower=$(MINI)/vision model.language_model=$(MINI)/language
 
 $(MINI)/instruct/training.json: $(MINI)/align/training.json
-	$(BIN)/valley train recipes/mini/instruct.yaml
+	$(BIN)/valley train recipes/mini/instruct.yaml base=$(MINI)/align out=$(@D) max_steps=$(word 4,$(STEPS))
 
 clean:           ## remove what builds and runs leave behind (out/ holds trained models: it stays)
 	rm -rf site dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache

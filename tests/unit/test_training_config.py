@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from valley.errors import ConfigError
-from valley.training.config import make_config, read_config
+from valley.training.config import make_config, read_config, read_fields
 
 RECIPE = """
 stage: align
@@ -114,3 +114,10 @@ def test_a_recipe_that_is_no_text_says_so(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="not a text file"):
         read_config(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize("stage", ["vision", "language"])
+def test_short_names_fit_the_recipe_of_a_part_too(stage: str) -> None:
+    fields = read_fields(f"recipes/mini/{stage}.yaml", ["out=there", "max_steps=7", "save_steps=3"])
+    assert (fields["output_dir"], fields["max_steps"], fields["save_every_steps"]) == ("there", 7, 3)
+    assert "trainer" not in fields

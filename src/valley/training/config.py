@@ -51,6 +51,8 @@ ALIASES = {
     "max_steps": "trainer.max_steps",
     "save_steps": "trainer.save_steps",
 }
+LESSON_ALIASES = {"out": "output_dir", "save_steps": "save_every_steps"}
+"""The same for recipes whose stage teaches a part from nothing: those have no trainer."""
 
 
 _Schema = TypeVar("_Schema", bound=BaseModel)
@@ -222,7 +224,8 @@ _Loader.add_implicit_resolver(
 def read_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """Read a recipe and apply overrides such as ``trainer.max_steps=10`` or ``data.0.weight=2``.
 
-    `base=`, `out=`, `max_steps=` and `save_steps=` are short for the settings that ALIASES names.
+    `base=`, `out=`, `max_steps=` and `save_steps=` are short for the settings that ALIASES and
+    LESSON_ALIASES name.
 
     Raises:
         ConfigError: the file is absent or no YAML, or a setting is unknown, missing or contradicts another.
@@ -275,7 +278,8 @@ def _override(fields: dict[str, Any], override: str) -> None:
     name, equals, value = override.partition("=")
     if not equals or not name:
         raise ConfigError(f"want an override such as trainer.max_steps=10, got {override!r}")
-    *folders, last = ALIASES.get(name, name).split(".")
+    aliases = ALIASES if fields.get("stage") in STAGE_PARTS else LESSON_ALIASES
+    *folders, last = aliases.get(name, name).split(".")
     here: Any = fields
     for key in folders:
         here = _entry(here, key, override)

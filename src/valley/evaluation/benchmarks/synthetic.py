@@ -13,7 +13,6 @@ say that this is another world).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,8 +42,6 @@ REAL_QUESTIONS_PER_CLIP = 2
 """In each language."""
 
 REAL_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi")
-
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 
 
 @dataclass(frozen=True)
@@ -89,10 +86,8 @@ class Synthetic:
         if item.rule == "verdict":
             return float(wording.verdict_of(answer, item.language) == _verdict(item))
         if item.rule == "time" and item.time_s is not None:
-            said = _NUMBER.findall(answer)
-            if len(said) != 1:
-                return 0.0
-            return float(abs(float(said[0].replace(",", ".")) - item.time_s) <= TIME_TOLERANCE_S)
+            said_s = wording.time_of(answer, item.language)
+            return float(said_s is not None and abs(said_s - item.time_s) <= TIME_TOLERANCE_S)
         return float(answer == wanted)
 
     def has_refused(self, item: Item, answer: str) -> bool:
