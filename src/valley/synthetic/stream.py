@@ -86,6 +86,7 @@ class Drawn:
         truth: None without media.
         asked: the questions, all about the same clip.
         language: that of the answers; the questions may be in another one.
+        is_picture: a still picture, which has no times.
         foreign_seed: makes the frames where the footage is of another world.
     """
 
@@ -94,6 +95,7 @@ class Drawn:
     truth: Truth | None
     asked: tuple[Question, ...] = ()
     language: str = "en"
+    is_picture: bool = False
     foreign_seed: tuple[int, ...] | None = None
 
 
@@ -107,10 +109,11 @@ class SampleStream:
         seed: other seeds give other scenes.
         languages: language tags to draw from.
         size_px: width and height at which frames are drawn; the vision tower's own size saves a resize.
-        num_frames: the usual number of frames of a clip.
+        num_frames: the usual number of frames of a clip; 1 gives the middle one of each clip.
         max_rounds: at most so many questions in one dialogue.
         rich_share: of the scenes, those of the rich level.
         foreign_share: of the samples, those with footage of another world.
+        blank: show black frames, to learn what can be answered without looking.
     """
 
     kind: StreamKind
@@ -121,6 +124,7 @@ class SampleStream:
     max_rounds: int = 6
     rich_share: float = 0.0
     foreign_share: float = FOREIGN_SHARE
+    blank: bool = False
 
     def sample(self, index: int) -> Sample:
         """Draw and render sample number `index`."""
@@ -132,6 +136,8 @@ class SampleStream:
 
     def pixels(self, drawn: Drawn) -> NDArray[np.uint8]:
         """Render the frames of a drawn sample: u8[frame height width 3]."""
+        if self.blank:
+            return np.zeros((len(drawn.times_s), self.size_px, self.size_px, 3), np.uint8)
         if drawn.foreign_seed is not None:
             rng = np.random.default_rng(drawn.foreign_seed)
             return draw_foreign(rng, len(drawn.times_s), self.size_px)
@@ -146,7 +152,7 @@ class SampleStream:
         """Put the questions of a drawn sample and their answers into one conversation."""
         medium = None
         if drawn.truth is not None:
-            medium = Image("") if len(drawn.times_s) == 1 else Video("")
+            medium = Image("") if drawn.is_picture else Video("")
         return _dialogue(drawn, medium)
 
     def draw(self, index: int) -> Drawn:
@@ -166,19 +172,23 @@ class SampleStream:
     def look(self, index: int, rng: np.random.Generator) -> Drawn:
         """Draw what is seen in sample number `index`, and ask nothing yet."""
         count = self.num_frames
-        if rng.random() < OTHER_LENGTH_SHARE:
+        if rng.random() < OTHER_LENGTH_SHARE and count > 1:
             count = int(rng.integers(count, max(MOST_FRAMES, count) + 1))
         is_picture = rng.random() < PICTURE_SHARE
         if rng.random() < self.foreign_share:
             times_s = [0.0] if is_picture else np.linspace(0, rng.uniform(2, 12), count).round(3).tolist()
-            return Drawn(None, tuple(times_s), FOREIGN, foreign_seed=(self.seed, index, 9))
+            foreign_seed = (self.seed, index, 9)
+            return Drawn(None, tuple(times_s), FOREIGN, is_picture=is_picture, foreign_seed=foreign_seed)
         scene = draw_scene(rng, level="rich" if rng.random() < self.rich_share else "core")
         if is_picture:
             time_s = float(rng.uniform(0, scene.duration_s))
             picture = truth_of_picture(scene, time_s)
             if picture is not None:
-                return Drawn(scene, (time_s,), picture)
-        times_s = sampled_times(scene.num_frames, scene.fps, count)
+                return Drawn(scene, (time_s,), picture, is_picture=True)
+        if count == 1:
+            times_s = [scene.num_frames // 2 / scene.fps]
+        else:
+            times_s = sampled_times(scene.num_frames, scene.fps, count)
         return Drawn(scene, tuple(times_s), truth_of(scene))
 
     def _rounds(self, drawn: Drawn, language: str, rng: np.random.Generator) -> list[Question]:
@@ -200,7 +210,7 @@ class SampleStream:
 
 def draw_task(drawn: Drawn, rng: np.random.Generator) -> str:
     """Draw a task that suits the medium, by `TASK_SHARES`."""
-    tasks, shares = _VIDEO_DRAW if len(drawn.times_s) > 1 else _PICTURE_DRAW
+    tasks, shares = _PICTURE_DRAW if drawn.is_picture else _VIDEO_DRAW
     return tasks[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
 
 

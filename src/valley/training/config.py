@@ -123,6 +123,8 @@ class SyntheticSettings(_Strict):
     # Of the scenes, those of the rich level; of the samples, those with footage of another world.
     rich_share: float = Field(default=0.0, ge=0, le=1)
     foreign_share: float = Field(default=0.06, ge=0, le=1)
+    # Black frames: what can be answered without looking, for comparison.
+    blank: bool = False
 
 
 class DataSource(_Strict):

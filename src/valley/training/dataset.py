@@ -186,4 +186,5 @@ def _open_stream(settings: SyntheticSettings) -> SampleStream:
         max_rounds=settings.max_rounds,
         rich_share=settings.rich_share,
         foreign_share=settings.foreign_share,
+        blank=settings.blank,
     )

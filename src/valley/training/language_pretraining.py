@@ -214,7 +214,7 @@ class Dialogues(Dataset[dict[str, Any]]):
             ids += [self.ids["<|system|>"], *self.tokenizer.encode(told), self.ids["<|end|>"]]
         ids.append(self.ids["<|user|>"])
         for number, time_s in enumerate(drawn.times_s):
-            if len(drawn.times_s) > 1:  # a picture has no time
+            if not drawn.is_picture:
                 ids += self._time_ids(time_s)
             ids.append(-1 - number)
         count = len(ids)
