@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import functools
+import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 from typer.core import TyperGroup
 
 from valley.cli import text
+
+_Level: TypeAlias = Annotated[
+    Literal["core", "rich"],
+    typer.Option("--level", help="core is what valley-mini can learn; rich has more of everything."),
+]
 
 
 class _DefaultToDataset(TyperGroup):
@@ -35,13 +41,39 @@ def dataset(
     out: Annotated[Path, typer.Argument(help="A folder to write clips, truth and questions to.")],
     num_clips: Annotated[int, typer.Option("--num-clips", min=1, help="How many clips.")] = 100,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same files.")] = 0,
+    level: _Level = "core",
 ) -> None:
     """Write clips with ground truth, captions and questions in several languages."""
     from valley.synthetic.dataset import write_dataset
 
     watch = functools.partial(text.say_progress, num_clips, what="clips") if sys.stderr.isatty() else None
-    write_dataset(out, num_clips, seed, on_clip=watch)
+    write_dataset(out, num_clips, seed, level=level, on_clip=watch)
     print(f"{num_clips} clips in {out}")
+
+
+@app.command("draw")
+def draw(
+    out: Annotated[Path, typer.Argument(help="A folder to write scene documents to.")],
+    num_scenes: Annotated[int, typer.Option("--num-scenes", min=1, help="How many scenes.")] = 10,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same scenes.")] = 0,
+    level: _Level = "core",
+) -> None:
+    """Write scene documents only, to be read, changed and rendered."""
+    from valley.synthetic.dataset import scene_number
+    from valley.synthetic.scene import write_scene
+
+    out.mkdir(parents=True, exist_ok=True)
+    for index in range(num_scenes):
+        write_scene(out / f"{index:06d}.json", scene_number(seed, index, level=level))
+    print(f"{num_scenes} scenes in {out}")
+
+
+@app.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of scene documents."""
+    from valley.synthetic.scene import scene_schema
+
+    print(json.dumps(scene_schema(), indent=1))
 
 
 @app.command("render")
@@ -65,17 +97,16 @@ def show(
     output: Annotated[Path, typer.Option("--output", "-o", help="The picture to write.")] = Path("sheet.png"),
     num_frames: Annotated[int, typer.Option("--num-frames", min=1, help="How many moments to draw.")] = 8,
 ) -> None:
-    """Draw moments of a scene side by side, and say what is true of it."""
-    import numpy as np
-
-    from valley.cli.contact_sheet import write_contact_sheet
+    """Draw sampled frames of a scene with its ground truth beside them; print the truth as JSON."""
+    from valley.cli.contact_sheet import write_scene_sheet
     from valley.synthetic.render import render_frames
     from valley.synthetic.scene import read_scene
+    from valley.synthetic.timing import sampled_times
     from valley.synthetic.truth import truth_of
 
     document = read_scene(scene)
-    times_s = np.linspace(0, document.duration_s * (1 - 1 / max(document.num_frames, 1)), num_frames)
-    frames = render_frames(document, [float(t) for t in times_s])
-    write_contact_sheet(output, [(str(scene), frames)])
-    text.print_json(truth_of(document).to_record())
+    times_s = sampled_times(document.num_frames, document.fps, num_frames)
+    truth = truth_of(document)
+    write_scene_sheet(output, str(scene), render_frames(document, times_s), truth)
+    text.print_json(truth.to_record())
     print(f"drawn: {output}", file=sys.stderr)

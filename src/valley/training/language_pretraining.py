@@ -42,6 +42,10 @@ FRAME_WIDTH = len(COLORS) * (SLOT_WIDTH + len(SHAPES)) + BACKGROUND_WIDTH + 1
 SLOT_NOISE = np.array([0, 0.01, 0.01, 0.003, 0.05, 0.05], np.float32)
 """About what a trained tower's class token is off by."""
 
+SLOT_CENTER = np.array([0, 0.5, 0.5, 0.14, 0, 0], np.float32)
+SLOT_SCALE = np.array([1, 5, 5, 15, 1, 1], np.float32)
+"""Small differences of place and radius carry all motion: they must not drown in what is there or not."""
+
 # Without the first split, merges swallow whole Chinese clauses, one of which holds two facts; the second
 # keeps a time such as 1.4 in one piece.
 _HAN = Regex("[\\u3400-\\u9fff]")
@@ -281,7 +285,8 @@ def _slots(drawn: Drawn, rng: np.random.Generator) -> np.ndarray:
 def _frame_slots(scene: Scene, time_s: float, rng: np.random.Generator) -> np.ndarray:
     labels = frame_labels(scene, time_s, grid=1)
     slots = labels["slots"]
-    slots += rng.standard_normal(slots.shape, np.float32) * slots[:, :1] * SLOT_NOISE
+    noise = rng.standard_normal(slots.shape, np.float32) * SLOT_NOISE
+    slots = slots[:, :1] * (slots + noise - SLOT_CENTER) * SLOT_SCALE
     shapes = np.equal(labels["shapes"][:, None], np.arange(len(SHAPES)))
     return np.concatenate([np.concatenate([slots, shapes], axis=1).ravel(), labels["background"]])
 
