@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from valley.conversation import Conversation, Image, Video
+from valley.conversation import Conversation, Image, Video, user
 from valley.errors import ConfigError, UnknownNameError
-from valley.evaluation.benchmark import BENCHMARKS, Item
+from valley.evaluation.benchmark import BENCHMARKS, Item, Selection
 from valley.evaluation.metrics import percent, wilson_interval
 from valley.evaluation.report import as_table, draw_report, make_report
 from valley.evaluation.run import evaluate
 from valley.inference.backend import Capabilities, Finish, GenerationParams, Piece, Timing, Usage
+from valley.synthetic import wording
 from valley.video.decoding import read_frames
 from valley.video.frames import Frames
 
@@ -22,7 +25,7 @@ BENCHMARK = BENCHMARKS.get("synthetic")
 
 
 class Parrot:
-    """A backend that knows the right answers to clips and is blind to black ones."""
+    """A backend that knows the right answers to clips and is blind to those of one picture."""
 
     capabilities = Capabilities(model="parrot", media=("video",), max_context_tokens=None)
 
@@ -36,65 +39,201 @@ class Parrot:
     def stream(self, conversation: Conversation, params: GenerationParams) -> Generator[Piece, None, None]:
         self.asked += 1
         source = str(conversation.media[0].source)
-        answer = "?" if "black" in source else self.answers[source + conversation.messages[-1].text]
+        answer = (
+            "?"
+            if "black" in source or "frozen" in source
+            else self.answers[source + conversation.messages[-1].text]
+        )
         yield Piece(answer[:3])
         yield Piece(answer[3:], Finish("stop", Usage(1, 1, 1), Timing(0.0, 0.0, 0.0)))
 
 
+NUM_CLIPS = 4  # one of each: trained or held-out combinations, trained or test phrasings
+
+
 @pytest.fixture(scope="module")
-def items(tmp_path_factory: pytest.TempPathFactory) -> list[Item]:
-    return BENCHMARK.items(tmp_path_factory.mktemp("bench") / "clips", num_clips=6, seed=0)
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bench") / "clips"
+
+
+@pytest.fixture(scope="module")
+def items(clips: Path) -> list[Item]:
+    return BENCHMARK.items(clips, Selection(NUM_CLIPS))
 
 
 def parrot_for(items: list[Item]) -> Parrot:
+    known = [i for i in items if i.variant in ("normal", "swapped")]
     return Parrot(
-        {str(i.conversation.media[0].source) + i.conversation.messages[-1].text: i.reference for i in items}
+        {f"{i.conversation.media[0].source}{i.conversation.messages[-1].text}": i.reference for i in known}
     )
 
 
-def test_the_benchmark_is_balanced_in_variants_and_ids(items: list[Item]) -> None:
+def source_of(item: Item) -> Path:
+    return Path(str(item.conversation.media[0].source))
+
+
+def test_every_question_is_asked_of_black_frozen_and_other_clips(items: list[Item]) -> None:
     assert len({i.id for i in items}) == len(items)
-    assert sum(i.variant == "normal" for i in items) == sum(i.variant == "blind" for i in items)
+    asked = {v: [i for i in items if i.variant == v] for v in ("normal", "blind", "one_frame", "swapped")}
+    texts = {v: [i.conversation.messages[-1].text for i in group] for v, group in asked.items()}
+    assert texts["normal"] == texts["blind"] == texts["one_frame"]
+    assert [i.reference for i in asked["normal"]] == [i.reference for i in asked["blind"]]
     assert {i.language for i in items} == {"en", "zh", "es"}
+    assert all(source_of(i).is_file() for i in items)
+    black, frozen = (read_frames(source_of(asked[v][0])).pixels for v in ("blind", "one_frame"))
+    assert black.max() <= 2
+    assert np.ptp(frozen.astype(int), axis=0).max() <= 8  # the encoder's rounding
+    assert frozen.max() > 100
+
+
+def test_twins_have_the_same_questions_and_other_answers(items: list[Item]) -> None:
+    normal = {i.id.removeprefix("normal"): i for i in items if i.variant == "normal"}
+    swapped = [i for i in items if i.variant == "swapped"]
+    assert len(swapped) >= 4
+    for item in swapped:
+        original = normal[item.id.removeprefix("swapped")]
+        assert item.conversation.messages[-1].text == original.conversation.messages[-1].text
+        assert item.reference != original.reference
+        assert source_of(item) != source_of(original)
+
+
+def test_half_of_the_clips_have_unseen_phrasings_and_half_unseen_combinations(items: list[Item]) -> None:
+    found = {(t[-2], t[-1]) for t in (i.tags for i in items)}
+    assert found == {
+        (f"{words}_phrasing", f"{shown}_combination")
+        for words in ("seen", "unseen")
+        for shown in ("seen", "unseen")
+    }
+
+
+@pytest.mark.parametrize("rule", ["exact", "verdict", "facts", "time"])
+def test_the_reference_scores_and_nothing_else_does(items: list[Item], rule: str) -> None:
+    of_rule = [i for i in items if i.rule == rule and i.variant == "normal"]
+    assert of_rule
+    for item in of_rule:
+        assert BENCHMARK.score(item, item.reference) == 1.0
+        assert BENCHMARK.score(item, f" {item.reference.upper()} ") == 1.0
+        for wrong in ("", "?", wording.REFUSAL[item.language], wording.INTRODUCTION[item.language]):
+            assert BENCHMARK.score(item, wrong) == 0.0
+
+
+def item(rule: str, reference: str, language: str = "en", time_s: float | None = None) -> Item:
+    asked = Conversation((user(Video("a.mp4"), "?"),), language)
+    return Item("x", "normal", "task", language, (), asked, reference, rule, time_s)
 
 
 @pytest.mark.parametrize(
-    ("answer", "score"),
-    [("{}", 1.0), (" {} ", 1.0), ("not {}", 0.0), ("", 0.0)],
-    ids=["same", "space", "more", "none"],
+    ("one", "answer", "score"),
+    [
+        (item("exact", "It is red."), "It is red, I think.", 0.0),
+        (item("exact", "It is red."), "it is red.", 1.0),
+        (item("verdict", "There is a red circle. Yes."), "There is a blue cross. Yes.", 1.0),
+        (item("verdict", "There is a red circle. Yes."), "There is a red circle. No.", 0.0),
+        (item("verdict", "There is a red circle. Yes."), "There is a red circle.", 0.0),
+        (item("verdict", "El círculo no se mueve. No.", "es"), "El círculo se mueve. No.", 1.0),
+        (item("time", "At 1.4 s.", time_s=1.31), "At 1.8 s.", 1.0),
+        (item("time", "At 1.4 s.", time_s=1.31), "At 1.9 s.", 0.0),
+        (item("time", "在1.4秒。", "zh", time_s=1.31), "在0.9秒。", 1.0),
+        (item("time", "At 1.4 s.", time_s=1.31), "Early.", 0.0),
+        (item("facts", "A red circle grows."), "A red circle grows.", 1.0),
+        (item("facts", "A red circle grows."), "A red circle shrinks.", 0.5),
+        (item("facts", "A red circle grows."), "A blue circle grows.", 0.0),
+    ],
 )
-def test_only_the_exact_answer_scores(items: list[Item], answer: str, score: float) -> None:
-    for item in items:
-        assert BENCHMARK.score(item, answer.format(item.reference)) == score
+def test_each_rule_counts_what_it_says(one: Item, answer: str, score: float) -> None:
+    assert BENCHMARK.score(one, answer) == pytest.approx(score)
 
 
-def test_a_run_is_scored_and_goes_on(tmp_path: Path, items: list[Item]) -> None:
-    (tmp_path / "clips").symlink_to(Path(str(items[0].conversation.media[0].source)).parent)
-    here = BENCHMARK.items(tmp_path / "clips", num_clips=6, seed=0)
-    parrot = parrot_for(here)
-    scored = evaluate(BENCHMARK, parrot, tmp_path, num_clips=6)
+class Drawn:
+    """The benchmark with the questions that the fixture has drawn already: finding twins takes seconds."""
+
+    levels = BENCHMARK.levels
+    score = BENCHMARK.score
+    has_refused = BENCHMARK.has_refused
+
+    def __init__(self, items: list[Item]) -> None:
+        self.drawn = items
+
+    def items(self, folder: Path, selection: Selection) -> list[Item]:
+        return self.drawn
+
+
+def test_a_run_is_scored(tmp_path: Path, items: list[Item]) -> None:
+    scored = evaluate(Drawn(items), parrot_for(items), tmp_path, Selection(NUM_CLIPS))
     report = make_report(scored)
-    assert report["overall"]["score"] == 100.0
-    assert report["blind"]["overall"]["score"] == 0.0
+    assert report["overall"]["score"] == report["swapped"]["overall"]["score"] == 100.0
+    assert report["blind"]["overall"]["score"] == report["one_frame"]["overall"]["score"] == 0.0
     assert report["overall"]["count"] == sum(leaf["count"] for leaf in report["tasks"].values())
-    assert "| direction |" in as_table(report)
+    assert report["overall"]["count"] == sum(i.variant == "normal" for i in items)
+    assert report["refused_own"]["score"] == 0.0
+    assert report["refused_real"] == {"score": None, "count": 0, "interval": None}
+    table = as_table(report)
+    assert "| black frames | one frame | other clip |" in table
+    assert "\n| direction |" in table
+    assert "about real clips" not in table
 
+
+def test_an_interrupted_run_goes_on(tmp_path: Path, clips: Path) -> None:
+    (tmp_path / "clips").symlink_to(clips)
+    chosen = Selection(2, controls=False)
+    here = BENCHMARK.items(tmp_path / "clips", chosen)
+    parrot = parrot_for(here)
+    scored = evaluate(BENCHMARK, parrot, tmp_path, chosen)
     answers = tmp_path / "answers.jsonl"
     lines = answers.read_text(encoding="utf-8").splitlines(keepends=True)
     answers.write_text("".join(lines[:5]) + lines[5][:20], encoding="utf-8")  # killed while writing
     asked_before = parrot.asked
-    again = evaluate(BENCHMARK, parrot, tmp_path, num_clips=6)
+    again = evaluate(BENCHMARK, parrot, tmp_path, chosen)
     assert parrot.asked - asked_before == len(here) - 5
     assert [s.score for s in again] == [s.score for s in scored]
     assert len([json.loads(line) for line in answers.read_text(encoding="utf-8").splitlines()]) == len(here)
 
 
-def test_answers_of_another_model_are_not_taken_over(tmp_path: Path, items: list[Item]) -> None:
-    (tmp_path / "clips").symlink_to(Path(str(items[0].conversation.media[0].source)).parent)
-    here = BENCHMARK.items(tmp_path / "clips", num_clips=1, seed=0)
-    evaluate(BENCHMARK, parrot_for(here), tmp_path, num_clips=1, model_fingerprint="a")
+def test_answers_of_another_model_or_level_are_not_taken_over(tmp_path: Path, clips: Path) -> None:
+    (tmp_path / "clips").symlink_to(clips)
+    one = Selection(1, controls=False)
+    here = BENCHMARK.items(tmp_path / "clips", one)
+    assert {i.variant for i in here} == {"normal"}
+    evaluate(BENCHMARK, parrot_for(here), tmp_path, one, model_fingerprint="a")
     with pytest.raises(ConfigError, match="another run"):
-        evaluate(BENCHMARK, parrot_for(here), tmp_path, num_clips=1, model_fingerprint="b")
+        evaluate(BENCHMARK, parrot_for(here), tmp_path, one, model_fingerprint="b")
+    with pytest.raises(ConfigError, match="another run"):
+        evaluate(BENCHMARK, parrot_for(here), tmp_path, replace(one, level="rich"), model_fingerprint="a")
+
+
+class Modest(Parrot):
+    """A backend that refuses all it is asked."""
+
+    def stream(self, conversation: Conversation, params: GenerationParams) -> Generator[Piece, None, None]:
+        yield Piece(wording.REFUSAL["en"], Finish("stop", Usage(1, 1, 1), Timing(0.0, 0.0, 0.0)))
+
+
+def test_refusals_are_counted_of_own_and_of_recorded_clips(
+    tmp_path: Path, clips: Path, items: list[Item]
+) -> None:
+    real = tmp_path / "real"
+    real.mkdir()
+    (real / "street.mp4").symlink_to(source_of(items[0]))
+    (real / "notes.txt").write_text("no video")
+    (tmp_path / "clips").symlink_to(clips)
+    scored = evaluate(BENCHMARK, Modest({}), tmp_path, Selection(1, real_clips=real))
+    report = make_report(scored)
+    asked = [s for s in scored if s.item.variant == "real"]
+    assert {s.item.language for s in asked} == {"en", "zh", "es"}
+    assert report["refused_own"]["score"] == report["refused_real"]["score"] == 100.0
+    assert report["refused_real"]["count"] == len(asked) == 6
+    assert "real" not in report  # no answers of its own, but the refusal
+    # the words must be those of the question's language, or they do not score
+    assert [s.score for s in asked] == [float(s.item.language == "en") for s in asked]
+    assert "% of 6 about real clips" in as_table(report)
+    assert not BENCHMARK.has_refused(items[0], items[0].reference)
+
+
+def test_wrong_selections_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="want one of core, rich, got 'hard'"):
+        BENCHMARK.items(tmp_path / "clips", Selection(1, level="hard"))
+    with pytest.raises(ConfigError, match="found none"):
+        BENCHMARK.items(tmp_path / "clips", Selection(0, real_clips=tmp_path))
 
 
 def test_a_misspelt_benchmark_is_named() -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, CLIPVisionModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, CLIPVisionModel, PreTrainedTokenizerFast
 
 from valley.errors import ConfigError
 from valley.synthetic.generator import draw_scene
-from valley.synthetic.world import COLORS
+from valley.synthetic.render import render_frames
+from valley.synthetic.scene import Background, Event, Scene, SceneObject, Shot
+from valley.synthetic.world import COLORS, EVENTS, LANGUAGES, SHAPES
 from valley.training.language_pretraining import (
     IGNORED,
     Dialogues,
@@ -20,11 +24,20 @@ from valley.training.language_pretraining import (
     LanguageLesson,
     collate,
     make_tokenizer,
+    packed_mask,
+    packed_positions,
     train_language,
 )
 from valley.training.lessons import CHECKPOINT_NAME, LessonConfig, teach
 from valley.training.progress import TrainingEvent
-from valley.training.vision_pretraining import VisionConfig, VisionLesson, frame_labels, train_vision
+from valley.training.vision_pretraining import (
+    SLOT_WIDTH,
+    ScenePictures,
+    VisionConfig,
+    VisionLesson,
+    frame_labels,
+    train_vision,
+)
 
 WORDS = {
     "vocab_size": 400,
@@ -108,36 +121,104 @@ def test_the_tower_is_a_plain_clip_tower(tmp_path: Path) -> None:
     train_vision(eyes(tmp_path / "eyes", max_steps=1), restart=True)
 
 
+def frame_of(*things: SceneObject) -> Scene:
+    ground = Background(kind="plain", colors=((32, 64, 96),))
+    return Scene(shots=(Shot(duration_s=2.0, background=ground, objects=things),))
+
+
 def test_what_a_frame_shows_is_labelled() -> None:
-    for i in range(40):
-        scene = draw_scene(np.random.default_rng(i))
-        labels = frame_labels(scene, 0.0, grid=8)
-        for slot, color in enumerate(COLORS):
-            there = [o for o in scene.shots[0].objects if o.color == color and o.exists(0.0)]
-            assert labels["slots"][slot, 0] == len(there)
-            if there:
-                np.testing.assert_allclose(labels["slots"][slot, 1:3], there[0].position(0.0), atol=1e-6)
-                assert (labels["patch_colors"] == slot + 1).any() or there[0].radius < 0.12
+    spins = Event(kind="spins", start_s=0.0, end_s=2.0, turn_deg=60.0)
+    scene = frame_of(
+        SceneObject(shape="circle", color="green", radius=0.18, center=(0.25, 0.5)),
+        SceneObject(shape="square", color="orange", radius=0.1, center=(0.8, 0.5), events=(spins,)),
+    )
+    labels = frame_labels(scene, 1.0, grid=8)
+    green, orange = (list(COLORS).index(c) for c in ("green", "orange"))
+    np.testing.assert_allclose(labels["slots"][green], [1, 0.25, 0.5, 0.18, 0, 0], atol=1e-6)
+    # by then it has turned by 30 degrees, and a square looks the same four times in a full turn
+    np.testing.assert_allclose(labels["slots"][orange], [1, 0.8, 0.5, 0.1, -1.5, 3**0.5 / 2], atol=1e-6)
+    absent = [k for k in range(len(COLORS)) if k not in (green, orange)]
+    assert not labels["slots"][absent].any()
+    assert (labels["shapes"][absent] == -100).all()
+    assert labels["shapes"][[green, orange]].tolist() == [SHAPES.index("circle"), SHAPES.index("square")]
+    np.testing.assert_allclose(labels["background"], [0.5, 1.0, 1.5])
+    assert labels["foreign"] == 0
+    colors = labels["patch_colors"].reshape(8, 8)
+    assert (colors[3:5, 1:3] == green + 1).all()
+    assert colors[0].max() == 0
+    assert ((labels["patch_shapes"] == -100) == (labels["patch_colors"] == 0)).all()
+
+
+def test_labels_agree_with_what_is_drawn() -> None:
+    """What is present has pixels; what is not has none, but for a part that the picture's edge cuts off."""
+    checked = 0
+    for index in range(40):
+        scene = draw_scene(np.random.default_rng(index), level="rich").model_copy(update={"noise": 0.0})
+        time_s = 0.6 * scene.duration_s
+        labels = frame_labels(scene, time_s, grid=8)
+        picture = render_frames(scene, [time_s], size_px=(64, 64)).pixels[0].astype(int)
+        for color, (present, *_) in zip(COLORS, labels["slots"], strict=True):
+            near = np.abs(picture - np.array(COLORS[color])).sum(-1) < 60
+            at_edge = near[[0, -1]].any() or near[:, [0, -1]].any()
+            assert near.any() == (present > 0) or (at_edge and not present), (index, color)
+            checked += int(present)
+    assert checked > 40
+
+
+def test_what_is_hidden_is_absent_and_what_peeps_in_is_not() -> None:
+    for x, is_there in ((-0.05, True), (-0.08, False), (1.05, True), (1.08, False)):
+        scene = frame_of(SceneObject(shape="circle", color="red", radius=0.18, center=(x, 0.5)))
+        assert frame_labels(scene, 0.0, grid=4)["slots"][0, 0] == is_there
+
+
+def vision_batch(**changes: Tensor) -> dict[str, Tensor]:
+    batch = {
+        "pixels": torch.randint(0, 255, (4, 32, 32, 3), dtype=torch.uint8),
+        "slots": torch.rand(4, len(COLORS), SLOT_WIDTH).round(),
+        "shapes": torch.zeros(4, len(COLORS), dtype=torch.long),
+        "background": torch.rand(4, 3),
+        "foreign": torch.tensor([0.0, 1.0, 0.0, 0.0]),
+        "patch_colors": torch.zeros(4, 4, dtype=torch.long),
+        "patch_shapes": torch.zeros(4, 4, dtype=torch.long),
+    }
+    return batch | changes
 
 
 def test_the_eyes_learn_presence() -> None:
     """Heads on the class token carry a gradient to every parameter that the read layer depends on."""
     lesson = VisionLesson(eyes(Path("unused")))
-    batch = {
-        "pixels": torch.randint(0, 255, (4, 32, 32, 3), dtype=torch.uint8),
-        "slots": torch.rand(4, len(COLORS), 4).round(),
-        "shapes": torch.zeros(4, len(COLORS), dtype=torch.long),
-        "patch_colors": torch.zeros(4, 4, dtype=torch.long),
-        "patch_shapes": torch.zeros(4, 4, dtype=torch.long),
-    }
-    losses = lesson(batch)
+    losses = lesson(vision_batch())
     torch.stack(list(losses.values())).sum().backward()
     untouched = {n for n, p in lesson.tower.named_parameters() if p.grad is None}
     assert all("post_layernorm" in name for name in untouched)
 
 
+def test_of_foreign_frames_nothing_is_learned_but_that_they_are_foreign() -> None:
+    lesson = VisionLesson(eyes(Path("unused")))
+    batch = vision_batch()
+    other = {name: labels.clone() for name, labels in batch.items()}
+    other["slots"][1] = 1 - other["slots"][1]
+    other["background"][1] += 5
+    other["patch_colors"][1] = 3
+    losses, same = lesson(batch), lesson(other)
+    for name, loss in losses.items():
+        torch.testing.assert_close(loss, same[name])
+    assert not torch.allclose(losses["foreign"], lesson(batch | {"foreign": torch.zeros(4)})["foreign"])
+
+
+def test_a_vision_sample_is_a_pure_function_of_its_number() -> None:
+    one, same = (ScenePictures(eyes(Path("unused"), foreign_share=0.5)) for _ in range(2))
+    foreign = set()
+    for index in range(12):
+        assert all(torch.equal(one[index][name], values) for name, values in same[index].items())
+        told = one[index]["foreign"]
+        assert (told == told[0]).all()
+        foreign.add(float(told[0]))
+    assert foreign == {0.0, 1.0}
+
+
 def test_the_language_model_is_a_plain_llama(tmp_path: Path) -> None:
-    train_language(words(tmp_path / "words", num_layers=3))
+    train_language(words(tmp_path / "words", num_layers=3, event_layer=2, look_up_layer=3))
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "words")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "words")
     assert model.config.model_type == "llama"
@@ -150,30 +231,106 @@ def test_every_han_character_is_a_token_of_its_own(tmp_path: Path) -> None:
     assert len(tokenizer.encode("红色的圆形")) >= 5
 
 
+def answers_of(row: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> list[str]:
+    """Read the labelled stretches of a row, each with the token that ends its turn."""
+    found = []
+    for start in row["answer_starts"].tolist():
+        rest = row["labels"][start + 1 :]
+        stops = (rest == IGNORED).nonzero()
+        found.append(tokenizer.decode(rest[: int(stops[0])] if len(stops) else rest))
+    return found
+
+
 def test_a_row_teaches_the_answers_only(tmp_path: Path) -> None:
-    config = words(tmp_path)
+    config = words(tmp_path, dialogue_share=1.0)
     tokenizer = make_tokenizer(config)
     data = Dialogues(config, tokenizer)
     for index in range(30):
-        row, drawn = data[index], data.stream.draw(index)
-        said = row["labels"][row["labels"] != IGNORED]
-        wanted = "".join(m.text + "<|end|>" for m in drawn.conversation.messages if m.role == "assistant")
-        assert tokenizer.decode(said) == wanted
+        row, drawn = data[index], data.stream(index).draw(index)
+        assert answers_of(row, tokenizer) == [q.answer + "<|end|>" for q in drawn.asked]
         assert (row["ids"] < 0).sum() == len(row["slots"]) == len(drawn.times_s)
-        firsts = [m.text for m in drawn.conversation.messages if m.role == "assistant"]
-        for start, text in zip(row["answer_starts"].tolist(), firsts, strict=True):
-            assert tokenizer.decode(row["ids"][start]) == "<|assistant|>"
-            assert text.startswith(tokenizer.decode(row["ids"][start + 1]).strip("\ufffd"))
+        assert row["tasks"] == [q.task for q in drawn.asked]
+        assert len(row["facts"]) == len(row["answer_starts"]) == len(drawn.asked)
+        assert ((row["labels"] == IGNORED) == (row["weights"] == 0)).all()
+        assert set(row["segments"].tolist()) == {0, 1}
+
+
+def test_questions_behind_one_look_do_not_see_each_other(tmp_path: Path) -> None:
+    """What a row says of its second question is what it says where that stands alone behind the clip."""
+    config = words(tmp_path, dialogue_share=0.0, num_layers=2, event_layer=1, look_up_layer=1)
+    tokenizer = make_tokenizer(config)
+    data = Dialogues(config, tokenizer)
+    row = next(r for r in map(data.__getitem__, range(20)) if int(r["segments"].max()) >= 3)
+    model = LanguageLesson(config, tokenizer).language_model.eval()
+
+    def hidden(segments: Tensor, ids: Tensor) -> Tensor:
+        return model.model(
+            input_ids=ids.clamp(min=0)[None],
+            attention_mask=packed_mask(segments[None]),
+            position_ids=packed_positions(segments[None]),
+        ).last_hidden_state[0]
+
+    kept = (row["segments"] == 0) | (row["segments"] == 2)
+    with torch.no_grad():
+        packed = hidden(row["segments"], row["ids"])[row["segments"] == 2]
+        alone = hidden(row["segments"][kept], row["ids"][kept])[row["segments"][kept] == 2]
+        plain = model.model(input_ids=row["ids"][kept].clamp(min=0)[None]).last_hidden_state[0]
+    torch.testing.assert_close(packed, alone, rtol=1e-4, atol=1e-4)
+    # and that is what the model does when it is asked one question, without mask or positions of ours
+    torch.testing.assert_close(packed, plain[row["segments"][kept] == 2], rtol=1e-4, atol=1e-4)
+
+
+def test_a_packed_mask_shows_the_clip_and_the_question_itself() -> None:
+    segments = torch.tensor([[0, 0, 1, 1, 2, -1]])
+    seen = (packed_mask(segments)[0, 0] == 0).int().tolist()
+    assert seen == [
+        [1, 0, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0, 0],
+        [1, 1, 1, 0, 0, 0],
+        [1, 1, 1, 1, 0, 0],
+        [1, 1, 0, 0, 1, 0],
+        [1, 1, 0, 0, 0, 1],
+    ]
+    assert packed_positions(segments)[0, :5].tolist() == [0, 1, 2, 3, 2]
+
+
+def test_english_and_simple_scenes_come_first(tmp_path: Path) -> None:
+    config = words(tmp_path, max_steps=100, batch_size=10)
+    data = Dialogues(config, make_tokenizer(config))
+    first, middle, last = (data.stream(i) for i in (99, 399, 400))
+    assert (first.languages, first.rich_share) == (("en",), 0.0)
+    assert (middle.languages, middle.rich_share) == (LANGUAGES, 0.0)
+    assert (last.languages, last.rich_share) == (LANGUAGES, config.rich_share)
+
+
+def test_the_heads_are_told_what_is_true(tmp_path: Path) -> None:
+    config = words(tmp_path)
+    data = Dialogues(config, make_tokenizer(config))
+    checked = 0
+    for index in range(20):
+        row = data[index]
+        events = row["history"][:, :, 0]
+        assert len(events) == len(row["shot_ends"])
+        assert (row["ids"][row["shot_ends"]] < 0).all()
+        assert row["shot_ends"].tolist() == sorted(row["shot_ends"].tolist())
+        there = events < len(EVENTS)
+        assert there.any(1).all()
+        assert (row["history"][~there][:, 1:] == IGNORED).all()
+        checked += int(there.sum())
+    assert checked > 20
 
 
 def test_the_lesson_sees_every_frame_and_names_every_fact(tmp_path: Path) -> None:
-    config = words(tmp_path, num_layers=3)
+    config = words(tmp_path, num_layers=3, event_layer=2, look_up_layer=3)
     tokenizer = make_tokenizer(config)
     data = Dialogues(config, tokenizer)
     lesson = LanguageLesson(config, tokenizer)
-    losses = lesson(collate([data[i] for i in range(6)]))
-    assert set(losses) == {"words", "events", "look_up"}
+    batch = collate([data[i] for i in range(6)])
+    losses = lesson(batch)
+    assert set(losses) >= {"words", "events", "look_up"}
     torch.stack(list(losses.values())).sum().backward()
     assert all(p.grad is not None for n, p in lesson.named_parameters() if "language_model" in n)
     assert lesson.see.weight.grad is not None
     assert float(lesson.see.weight.grad.abs().sum()) > 0
+    assert {task: len(seen) for task, seen in lesson.measures.items()} == Counter(batch["tasks"])
+    assert {right for seen in lesson.measures.values() for right in seen} <= {0.0, 1.0}
