@@ -202,18 +202,7 @@ def _truths(count: int) -> list[Truth]:
     return [truth_of(draw_scene(np.random.default_rng([31, i]))) for i in range(count)]
 
 
-_TASKS = [
-    pytest.param(
-        task,
-        marks=pytest.mark.xfail(reason="of the objects whose size is asked, 63 % are small", strict=True)
-        if task == "size"
-        else (),
-    )
-    for task in CHANCE
-]
-
-
-@pytest.mark.parametrize("task", [t for t in CHANCE if t != "size"])
+@pytest.mark.parametrize("task", CHANCE)
 def test_the_words_of_a_question_hardly_help(task: str) -> None:
     score, count = blind_score(task, "en", 300, 200)
     assert score <= CHANCE[task] + 3 * 50 / count**0.5, f"{score:.1f} % of {count}"
@@ -221,7 +210,7 @@ def test_the_words_of_a_question_hardly_help(task: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("task", _TASKS)
+@pytest.mark.parametrize("task", CHANCE)
 def test_the_words_of_a_question_do_not_give_its_answer_away(task: str, language: str) -> None:
     score, count = blind_score(task, language, 4000, 2000)
     assert count > 600

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -75,6 +75,7 @@ def draw_scene(
     level: Level = "core",
     size_px: int = 128,
     combinations: Combinations = "trained",
+    num_objects: Sequence[int] | None = None,
 ) -> Scene:
     """Draw one scene; the same generator state gives the same scene.
 
@@ -83,12 +84,13 @@ def draw_scene(
         level: "core" or "rich".
         size_px: width and height of the clip.
         combinations: which colour x shape x event triples may occur.
+        num_objects: how many objects each shot has; drawn if None.
     """
     fps = (24.0, 25.0, 30.0)[int(rng.integers(3))]
-    count = 1 + _pick(NUM_SHOTS_SHARES[level], rng)
+    count = len(num_objects) if num_objects else 1 + _pick(NUM_SHOTS_SHARES[level], rng)
     duration_s = round(float(rng.uniform(2.0 + 0.6 * count, 6.0)) * fps) / fps
     while True:
-        shots = _shots(rng, level, count, duration_s, fps)
+        shots = _shots(rng, level, num_objects or [None] * count, duration_s, fps)
         if combinations == "any" or _shows_held_out(shots) == (combinations == "held_out"):
             break
     return Scene(
@@ -123,8 +125,9 @@ def _shows_held_out(shots: tuple[Shot, ...]) -> bool:
 
 
 def _shots(
-    rng: np.random.Generator, level: Level, count: int, duration_s: float, fps: float
+    rng: np.random.Generator, level: Level, num_objects: Sequence[int | None], duration_s: float, fps: float
 ) -> tuple[Shot, ...]:
+    count = len(num_objects)
     seen_s = sampled_times(round(duration_s * fps), fps)
     step_s = duration_s / (len(seen_s) - 1)
     lengths = _SPLITS[count][int(rng.integers(len(_SPLITS[count])))]
@@ -137,9 +140,8 @@ def _shots(
         within = seen_s[firsts[number] : firsts[number + 1]]
         times = ShotTimes(round(end_s - begin_s, 6), tuple(t - begin_s for t in within))
         background = _background(rng, shots[-1].background if shots else None)
-        shot = Shot(
-            duration_s=times.duration_s, background=background, objects=_objects(rng, level, times, named)
-        )
+        objects = _objects(rng, level, times, named, num_objects[number])
+        shot = Shot(duration_s=times.duration_s, background=background, objects=objects)
         named |= {pair for item in shot.objects for pair in _names(item)}
         shots.append(shot)
     return tuple(shots)
@@ -175,10 +177,14 @@ def _dull(rng: np.random.Generator) -> tuple[int, int, int]:
 
 
 def _objects(
-    rng: np.random.Generator, level: Level, times: ShotTimes, named: set[tuple[str, str]]
+    rng: np.random.Generator,
+    level: Level,
+    times: ShotTimes,
+    named: set[tuple[str, str]],
+    wanted: int | None,
 ) -> tuple[SceneObject, ...]:
     while True:
-        count = 1 + _pick(NUM_OBJECTS_SHARES[level], rng)
+        count = wanted or 1 + _pick(NUM_OBJECTS_SHARES[level], rng)
         free = [_COLORS[int(i)] for i in rng.permutation(len(_COLORS))]
         objects: list[SceneObject] = []
         collides = count >= 2 and len(times.seen_s) >= _COLLISION_FRAMES and rng.random() < COLLISION_SHARE

@@ -296,7 +296,7 @@ class Scene(_Record):
 
 def scene_schema() -> dict[str, Any]:
     """Give the JSON Schema of a scene document."""
-    return {"title": "Valley scene", **Scene.model_json_schema()}
+    return {**Scene.model_json_schema(), "title": "Valley scene"}
 
 
 def read_scene(path: Path) -> Scene:

@@ -28,6 +28,9 @@ OBJECTS_KEPT = {1: 0.55, 2: 1.0, 3: 1.0, 4: 1.0}
 SHOTS_KEPT = {1: 0.6, 2: 0.4, 3: 1.0, 4: 1.0}
 """Of the chances to count, those taken, by the answer: frequent numbers are asked about less often."""
 
+SIZES_KEPT = {"small": 0.58, "big": 1.0}
+"""The same for sizes: more objects are small than big, since three big ones hardly fit into a picture."""
+
 OWN_MOTION_KEPT = 1.0
 """Delayed motions whose cause is asked: 6 % of the shots have one, 16 % a collision, so that with all of them
 a quarter of the causes are "on its own"."""
@@ -134,8 +137,8 @@ def shape(truth: Truth, language: str, rng: np.random.Generator) -> Asked | None
 
 def size(truth: Truth, language: str, rng: np.random.Generator) -> Asked | None:
     """Ask the size of an object that keeps it."""
-    item = pick([o for o in truth.objects if o.size], rng)
-    if item is None or item.size is None:
+    item, chance = pick([o for o in truth.objects if o.size], rng), rng.random()
+    if item is None or item.size is None or chance >= SIZES_KEPT[item.size]:
         return None
     it = named(truth, item, language, rng)
     return Asked("size", {"it": it}, wording.size_answer(item.size, language), item)

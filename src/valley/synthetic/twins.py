@@ -15,20 +15,18 @@ from valley.synthetic.scene import Scene
 from valley.synthetic.truth import truth_of
 from valley.synthetic.world import Level
 
-MOST_SCENES = 400
+MOST_SCENES = 40
 MOST_QUESTIONS = 600
 
 
 def draw_twin(scene: Scene, rng: np.random.Generator, *, level: Level) -> Scene | None:
     """Draw another scene and give its objects the colours and shapes of this one's, in some order.
 
-    None where no draw had as many shots with as many objects each.
+    None where no draw could take those names: a circle cannot spin, and nothing turns red beside a red one.
     """
     counts = [len(shot.objects) for shot in scene.shots]
     for _ in range(MOST_SCENES):
-        other = draw_scene(rng, level=level, size_px=scene.width_px, combinations="any")
-        if [len(shot.objects) for shot in other.shots] != counts:
-            continue
+        other = draw_scene(rng, level=level, size_px=scene.width_px, combinations="any", num_objects=counts)
         document = other.model_dump()
         for shot, named in zip(document["shots"], scene.shots, strict=True):
             order = rng.permutation(len(named.objects)).tolist()
@@ -36,7 +34,7 @@ def draw_twin(scene: Scene, rng: np.random.Generator, *, level: Level) -> Scene 
                 item |= {"color": named.objects[place].color, "shape": named.objects[place].shape}
         try:
             return Scene.model_validate(document)
-        except ValidationError:  # a circle that spins, or a colour that another object turns into
+        except ValidationError:
             continue
     return None
 

@@ -3,10 +3,11 @@
 It learns to converse about clips before it ever sees a pixel: in place of each frame's class token stands a
 linear image of what the frame shows, as numbers (per colour: presence, position, radius, turn, shape). That
 costs no rendering and no vision tower. Many questions about a clip share one look at it: each sees the clip
-and itself, not the others. Two heads on the hidden states speed the lesson up: at each shot's last frame one
-says what every object did, one looks up the object a question is about where its answer begins. The linear
-map and the heads are thrown away; what is kept is a plain `LlamaForCausalLM` and its tokenizer. The projector
-that brings real frames into its space is trained afterwards, in stage 1.
+and itself, not the others. Three heads on the hidden states speed the lesson up: at each frame one says how
+far every object went since the frame before, at each shot's last frame one says what every object did, and
+where an answer begins one looks up the object that the question is about. The linear map and the heads are
+thrown away; what is kept is a plain `LlamaForCausalLM` and its tokenizer. The projector that brings real
+frames into its space is trained afterwards, in stage 1.
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ _HISTORY: dict[str, dict[Any, int]] = {
     **{name: _FACTS[name] for name in ("direction", "to_color", "partner_color", "shape", "size", "frame")},
 }
 _HISTORY_WIDTHS = [len(values) for values in _HISTORY.values()]
+_ABSENT_WEIGHT = 0.1
+"""Most colours are not in a shot, which is soon known; what the others do must not drown in that."""
 
 
 class LanguageConfig(LessonConfig):
@@ -91,11 +94,13 @@ class LanguageConfig(LessonConfig):
     num_layers: PositiveInt = 6
     num_heads: PositiveInt = 4
     max_position_embeddings: PositiveInt = 4096
-    # The layers whose hidden states the two heads read.
+    # The layers whose hidden states the heads read.
+    motion_layer: PositiveInt = 2
     event_layer: PositiveInt = 3
     look_up_layer: PositiveInt = 5
-    event_weight: float = 0.3
-    look_up_weight: float = 0.3
+    motion_weight: float = 15.0
+    event_weight: float = 0.5
+    look_up_weight: float = 0.5
     # A verdict is one bit after many words: its tokens count for more.
     verdict_weight: float = 3.0
     # Words of questions and answers behind one look at a clip, about.
@@ -259,11 +264,15 @@ class Dialogues(Dataset[dict[str, Any]]):
 
     def _tensors(self, row: dict[str, list[Any]], drawn: Drawn, rng: np.random.Generator) -> dict[str, Any]:
         last_frames, history = _history(drawn)
+        slots = _slots(drawn, rng)
         return {
-            **{n: torch.tensor(row[n]) for n in ("ids", "segments", "labels", "weights", "answer_starts")},
-            "facts": torch.tensor(row["facts"]),
+            **{n: torch.tensor(row[n]) for n in ("ids", "segments", "labels")},
+            "weights": torch.tensor(row["weights"], dtype=torch.float32),
+            "answer_starts": torch.tensor(row["answer_starts"], dtype=torch.long),
+            "facts": torch.tensor(row["facts"], dtype=torch.long).reshape(-1, len(_FACTS)),
             "tasks": row["tasks"],
-            "slots": torch.from_numpy(_slots(drawn, rng)),
+            "slots": torch.from_numpy(slots),
+            "motion": torch.from_numpy(_motion(drawn, slots)),
             "history": torch.from_numpy(history),
             "shot_ends": torch.tensor([row["ids"].index(-1 - k) for k in last_frames], dtype=torch.long),
         }
@@ -280,6 +289,23 @@ def _slots(drawn: Drawn, rng: np.random.Generator) -> np.ndarray:
             rows[:, :-1] += rng.normal(0, rng.uniform(0.1, 0.6), rows[:, :-1].shape)
             rows[:, -1] = 1
     return rows
+
+
+def _motion(drawn: Drawn, slots: np.ndarray) -> np.ndarray:
+    """Give how far each colour went since the frame before, and how much it grew: f32[frame color 3].
+
+    NaN where it was not there in both frames, and where a cut lies between them.
+    """
+    motion = np.full((len(slots), len(COLORS), 3), np.nan, np.float32)
+    if drawn.scene is None:
+        return motion
+    colors = slots[:, : len(COLORS) * (SLOT_WIDTH + len(SHAPES))].reshape(len(slots), len(COLORS), -1)
+    shots = [drawn.scene.shot_number_at(time_s)[0] for time_s in drawn.times_s]
+    for number in range(1, len(slots)):
+        stays = (colors[number, :, 0] > 0) & (colors[number - 1, :, 0] > 0)
+        if shots[number] == shots[number - 1]:
+            motion[number, stays] = (colors[number] - colors[number - 1])[stays, 1:4]
+    return motion
 
 
 def _frame_slots(scene: Scene, time_s: float, rng: np.random.Generator) -> np.ndarray:
@@ -352,6 +378,7 @@ def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
     for name in ("answer_starts", "shot_ends"):
         pairs = [torch.stack([torch.full_like(r[name], i), r[name]], 1) for i, r in enumerate(rows)]
         batch[name] = torch.cat(pairs)
+    batch["motion"] = pad_sequence([r["motion"] for r in rows], batch_first=True, padding_value=torch.nan)
     batch["facts"] = torch.cat([r["facts"] for r in rows])
     batch["history"] = torch.cat([r["history"] for r in rows])
     batch["tasks"] = [task for r in rows for task in r["tasks"]]
@@ -396,12 +423,13 @@ class LanguageLesson(nn.Module):
         self.language_model.set_attn_implementation("eager")  # on a CPU the faster one for short rows
         dim = config.hidden_size
         self.see = nn.Linear(FRAME_WIDTH, dim)
+        self.motion_head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, len(COLORS) * 3))
         self.event_head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, len(COLORS) * sum(_HISTORY_WIDTHS)))
         self.look_up_head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, sum(_FACT_WIDTHS)))
         self.measures: dict[str, list[float]] = {}
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Give the losses: next words, what each object did, what the question is about."""
+        """Give the losses: next words, how things moved, what each did, what the question is about."""
         ids, segments = batch["ids"], batch["segments"]
         embeds = self.language_model.get_input_embeddings()(ids.clamp(min=0))
         rows, places = (ids < 0).nonzero(as_tuple=True)
@@ -419,10 +447,16 @@ class LanguageLesson(nn.Module):
         words = F.cross_entropy(logits, labels, reduction="none")
         self._measure(logits.detach().argmax(-1) == labels, said, batch)
         hidden = out.hidden_states
+        moved = self.motion_head(hidden[self.config.motion_layer][rows, places]).unflatten(-1, (-1, 3))
+        motion = batch["motion"][rows, -1 - ids[rows, places]]
+        known = ~motion.isnan()
         told = self.event_head(hidden[self.config.event_layer][batch["shot_ends"].unbind(1)])
         looked_up = self.look_up_head(hidden[self.config.look_up_layer][batch["answer_starts"].unbind(1)])
         return {
             "words": (words * weights).sum() / weights.sum(),
+            "motion": self.config.motion_weight
+            * F.smooth_l1_loss(moved[known], motion[known], reduction="sum")
+            / known.sum().clamp(min=1),
             "events": self.config.event_weight
             * _facts_loss(told.unflatten(-1, (len(COLORS), -1)), batch["history"], _HISTORY_WIDTHS),
             "look_up": self.config.look_up_weight * _facts_loss(looked_up, batch["facts"], _FACT_WIDTHS),
@@ -454,8 +488,10 @@ def _facts_loss(logits: Tensor, labels: Tensor, widths: Sequence[int]) -> Tensor
 
 def _known_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross entropy over the labels that are known; 0 where none is."""
-    known = (labels != IGNORED).sum().clamp(min=1)
-    return F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="sum") / known
+    absent = labels == (len(EVENTS) if logits.shape[-1] == len(EVENTS) + 1 else -1)
+    weights = torch.where(absent, _ABSENT_WEIGHT, 1.0) * (labels != IGNORED)
+    losses = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="none")
+    return (losses * weights.flatten()).sum() / weights.sum().clamp(min=1)
 
 
 def train_language(
