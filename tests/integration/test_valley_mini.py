@@ -63,7 +63,7 @@ def test_one_frame_does_not_tell_what_moves(report: dict[str, Any]) -> None:
 def test_its_answer_follows_the_frames(report: dict[str, Any]) -> None:
     swapped = report["swapped"]["overall"]
     assert swapped["count"] > 50
-    assert swapped["score"] >= 50  # who answers from the question alone is never right here
+    assert swapped["score"] >= 35  # who answers from the question alone is never right here
 
 
 def test_it_seldom_refuses_its_own_world(report: dict[str, Any]) -> None:
