@@ -43,6 +43,24 @@ from valley.video.frames import Frames
 HERE = Path(__file__).parent
 RECIPES = HERE.parents[1] / "recipes" / "mini"
 TEST_SEED = 2_000_003
+PAGE = """# What temporal pooling is worth
+
+<!-- budget -->
+<!-- /budget -->
+
+![Right answers by pooling and task](temporal.svg)
+
+<!-- poolings -->
+<!-- /poolings -->
+
+## Visual tokens against accuracy
+
+![Right answers over the number of visual tokens](tokens.svg)
+
+<!-- tokens -->
+<!-- /tokens -->
+"""
+"""The page before anybody has written words around its tables."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +238,7 @@ def by_seed(results: Sequence[dict[str, Any]], variant: str) -> list[float]:
 
 def write_page(results: Sequence[dict[str, Any]], path: Path, *, budget: str, num_clips: int) -> None:
     """Fill the tables of the page between its markers; the words around them are written by hand."""
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8") if path.exists() else PAGE
     tables = {
         "poolings": _poolings_table(results),
         "tokens": _tokens_table(results),
