@@ -265,6 +265,8 @@ def _poolings_table(results: Sequence[dict[str, Any]]) -> str:
 
 
 def _cell(scores: Sequence[float]) -> str:
+    if not scores:
+        return ""  # so few clips that the task was never asked
     low, high = wilson_interval(scores)
     return f"{percent(scores):.1f} ({low:.0f}-{high:.0f})"
 
@@ -288,7 +290,7 @@ def draw_poolings(results: Sequence[dict[str, Any]], path: Path) -> None:
     axes = figure.subplots()
     width = 0.8 / len(POOLINGS)
     for number, variant in enumerate(POOLINGS):
-        answers = [pooled(results, variant.name, None if t == "all" else t) for t in tasks]
+        answers = [pooled(results, variant.name, None if t == "all" else t) or [0.0] for t in tasks]
         heights = [percent(a) for a in answers]
         intervals = [wilson_interval(a) for a in answers]
         error = [
