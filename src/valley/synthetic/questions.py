@@ -66,7 +66,6 @@ class Question:
         expects: how an answer is scored.
         at_s: for questions about a time, the exact one in seconds; `answer` may say that of a frame.
         presupposes: whether what the question takes for granted is there; None where it is sure to be.
-        answer_language: the language of the answer where it is another than that of the question.
     """
 
     task: str
@@ -78,7 +77,6 @@ class Question:
     expects: Expects = "exact"
     at_s: float | None = None
     presupposes: bool | None = None
-    answer_language: str | None = None
 
 
 def ask(

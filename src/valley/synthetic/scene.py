@@ -19,28 +19,12 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from valley.errors import ConfigError
-from valley.synthetic.world import COLORS, DIRECTIONS, SHAPES, SIZES, TRAVELLING
-
-EventKind: TypeAlias = Literal[
-    "moves",
-    "enters",
-    "leaves",
-    "stops",
-    "grows",
-    "shrinks",
-    "recolors",
-    "appears",
-    "disappears",
-    "hits",
-    "pushed",
-    "bounces",
-    "spins",
-]
+from valley.synthetic.world import COLORS, DIRECTIONS, SHAPES, SIZES, TRAVELLING, EventKind
 
 END_SLACK_S = 0.05
 """A `moves`, `pushed` or `bounces` that ends this near to the end of its shot lasts to the end."""

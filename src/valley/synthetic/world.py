@@ -39,8 +39,7 @@ DIRECTIONS: dict[str, tuple[float, float]] = {
 
 CORE_DIRECTIONS: tuple[str, ...] = tuple(DIRECTIONS)[:4]
 
-EVENTS: tuple[str, ...] = (
-    "still",
+EventKind: TypeAlias = Literal[
     "moves",
     "enters",
     "leaves",
@@ -54,7 +53,10 @@ EVENTS: tuple[str, ...] = (
     "pushed",
     "bounces",
     "spins",
-)
+]
+"""What can happen to an object in a shot."""
+
+EVENTS: tuple[str, ...] = ("still", *get_args(EventKind))
 """What an object can do in a shot; `still` is the absence of an event in the scene document."""
 
 CORE_EVENTS: tuple[str, ...] = EVENTS[:12]

@@ -12,7 +12,7 @@ frames into its space is trained afterwards, in stage 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -458,8 +458,8 @@ class LanguageLesson(nn.Module):
             * F.smooth_l1_loss(moved[known], motion[known], reduction="sum")
             / known.sum().clamp(min=1),
             "events": self.config.event_weight
-            * _facts_loss(told.unflatten(-1, (len(COLORS), -1)), batch["history"], _HISTORY_WIDTHS),
-            "look_up": self.config.look_up_weight * _facts_loss(looked_up, batch["facts"], _FACT_WIDTHS),
+            * _facts_loss(told.unflatten(-1, (len(COLORS), -1)), batch["history"], _HISTORY),
+            "look_up": self.config.look_up_weight * _facts_loss(looked_up, batch["facts"], _FACTS),
         }
 
     def _measure(self, right: Tensor, said: Tensor, batch: dict[str, Any]) -> None:
@@ -477,19 +477,23 @@ class LanguageLesson(nn.Module):
             self.measures.setdefault(task, []).append(float(errors == 0))
 
 
-def _facts_loss(logits: Tensor, labels: Tensor, widths: Sequence[int]) -> Tensor:
+def _facts_loss(logits: Tensor, labels: Tensor, kinds: Mapping[str, Mapping[Any, int]]) -> Tensor:
     """Sum the cross entropies of the facts; logits [... width], labels [... fact], -100 where unknown."""
+    widths = [len(values) for values in kinds.values()]
     losses = [
-        _known_loss(read, fact)
-        for read, fact in zip(logits.split(list(widths), dim=-1), labels.unbind(-1), strict=True)
+        _known_loss(read, fact, absent=values.get(None))
+        for read, fact, values in zip(
+            logits.split(widths, dim=-1), labels.unbind(-1), kinds.values(), strict=True
+        )
     ]
     return torch.stack(losses).sum()
 
 
-def _known_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy over the labels that are known; 0 where none is."""
-    absent = labels == (len(EVENTS) if logits.shape[-1] == len(EVENTS) + 1 else -1)
-    weights = torch.where(absent, _ABSENT_WEIGHT, 1.0) * (labels != IGNORED)
+def _known_loss(logits: Tensor, labels: Tensor, *, absent: int | None) -> Tensor:
+    """Cross entropy over the labels that are known, 0 where none is; the label `absent` counts less."""
+    weights = (labels != IGNORED).float()
+    if absent is not None:
+        weights = torch.where(labels == absent, _ABSENT_WEIGHT, weights)
     losses = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="none")
     return (losses * weights.flatten()).sum() / weights.sum().clamp(min=1)
 
