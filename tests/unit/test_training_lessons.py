@@ -16,28 +16,27 @@ from valley.errors import ConfigError
 from valley.synthetic.generator import draw_scene
 from valley.synthetic.render import render_frames
 from valley.synthetic.scene import Background, Event, Scene, SceneObject, Shot
-from valley.synthetic.world import COLORS, EVENTS, LANGUAGES, SHAPES
-from valley.training.language_pretraining import (
-    IGNORED,
-    Dialogues,
-    LanguageConfig,
-    LanguageLesson,
-    collate,
-    make_tokenizer,
-    packed_mask,
-    packed_positions,
-    train_language,
-)
-from valley.training.lessons import CHECKPOINT_NAME, LessonConfig, teach
-from valley.training.progress import TrainingEvent
-from valley.training.vision_pretraining import (
-    SLOT_WIDTH,
-    ScenePictures,
-    VisionConfig,
-    VisionLesson,
+from valley.synthetic.world import COLORS, LANGUAGES, SHAPES
+from valley.training.assembly import load_or_compose
+from valley.training.config import ModelSettings
+from valley.training.frame_labels import (
+    OBJECT_WIDTH,
+    PATCH_WIDTH,
+    color_of_patch,
     frame_labels,
-    train_vision,
+    object_numbers,
+    patch_numbers,
 )
+from valley.training.labelling import encode
+from valley.training.language_facts import HISTORY_FACTS, IGNORED
+from valley.training.language_pretraining import LanguageLesson, train_language
+from valley.training.language_recipe import LanguageConfig, make_tokenizer
+from valley.training.language_rows import Dialogues, collate, packed_mask, packed_positions
+from valley.training.lessons import CHECKPOINT_NAME, LessonConfig, teach
+from valley.training.media import Sample
+from valley.training.progress import TrainingEvent
+from valley.training.vision_pretraining import ScenePictures, VisionConfig, VisionLesson, train_vision
+from valley.video.frames import Frames
 
 WORDS = {
     "vocab_size": 400,
@@ -45,6 +44,8 @@ WORDS = {
     "hidden_size": 32,
     "intermediate_size": 64,
     "num_heads": 2,
+    "num_patches": 12,
+    "temporal_pooling_config": {"num_heads": 2, "feed_forward_dim": 32, "max_positions": 16},
 }
 EYES = {"image_size": 32, "patch_size": 16, "hidden_size": 32, "num_layers": 1, "num_heads": 2}
 
@@ -174,7 +175,7 @@ def test_what_is_hidden_is_absent_and_what_peeps_in_is_not() -> None:
 def vision_batch(**changes: Tensor) -> dict[str, Tensor]:
     batch = {
         "pixels": torch.randint(0, 255, (4, 32, 32, 3), dtype=torch.uint8),
-        "slots": torch.rand(4, len(COLORS), SLOT_WIDTH).round(),
+        "numbers": torch.rand(4, len(COLORS), OBJECT_WIDTH),
         "shapes": torch.zeros(4, len(COLORS), dtype=torch.long),
         "background": torch.rand(4, 3),
         "foreign": torch.tensor([0.0, 1.0, 0.0, 0.0]),
@@ -182,6 +183,21 @@ def vision_batch(**changes: Tensor) -> dict[str, Tensor]:
         "patch_shapes": torch.zeros(4, 4, dtype=torch.long),
     }
     return batch | changes
+
+
+def test_what_is_absent_is_told_by_zeros() -> None:
+    spins = Event(kind="spins", start_s=0.0, end_s=2.0, turn_deg=45.0)
+    square = SceneObject(shape="square", color="orange", radius=0.18, center=(0.7, 0.4), events=(spins,))
+    labels = frame_labels(frame_of(square), 2.0, grid=4)
+    objects = object_numbers(labels["slots"], labels["shapes"])
+    orange = list(COLORS).index("orange")
+    assert not np.delete(objects, orange, 0).any()
+    one_hot = [float(shape == "square") for shape in SHAPES]
+    np.testing.assert_allclose(objects[orange], [1, 1.0, -0.5, 0.6, -2, 0, *one_hot], atol=1e-5)
+    patches = patch_numbers(objects, labels["background"], 0.0)
+    assert patches.shape == (len(COLORS), PATCH_WIDTH)
+    assert (patches[:, -len(COLORS) :] == np.eye(len(COLORS))).all()
+    assert set(color_of_patch(64).tolist()) == set(range(len(COLORS)))
 
 
 def test_the_eyes_learn_presence() -> None:
@@ -197,7 +213,8 @@ def test_of_foreign_frames_nothing_is_learned_but_that_they_are_foreign() -> Non
     lesson = VisionLesson(eyes(Path("unused")))
     batch = vision_batch()
     other = {name: labels.clone() for name, labels in batch.items()}
-    other["slots"][1] = 1 - other["slots"][1]
+    other["numbers"][1] = 1 - other["numbers"][1]
+    other["shapes"][1] = -100
     other["background"][1] += 5
     other["patch_colors"][1] = 3
     losses, same = lesson(batch), lesson(other)
@@ -248,7 +265,8 @@ def test_a_row_teaches_the_answers_only(tmp_path: Path) -> None:
     for index in range(30):
         row, drawn = data[index], data.stream(index).draw(index)
         assert answers_of(row, tokenizer) == [q.answer + "<|end|>" for q in drawn.asked]
-        assert (row["ids"] < 0).sum() == len(row["slots"]) == len(drawn.times_s)
+        assert len(row["frames"]) == len(row["patches"]) == len(drawn.times_s)
+        assert (row["ids"] < 0).sum() == bool(drawn.times_s) * config.num_patches + len(drawn.times_s)
         assert row["tasks"] == [q.task for q in drawn.asked]
         assert len(row["facts"]) == len(row["answer_starts"]) == len(drawn.asked)
         assert ((row["labels"] == IGNORED) == (row["weights"] == 0)).all()
@@ -295,7 +313,7 @@ def test_a_packed_mask_shows_the_clip_and_the_question_itself() -> None:
 
 
 def test_english_and_simple_scenes_come_first(tmp_path: Path) -> None:
-    config = words(tmp_path, max_steps=100, batch_size=10)
+    config = words(tmp_path, max_steps=100, batch_size=10, english_until=0.1, rich_from=0.4)
     data = Dialogues(config, make_tokenizer(config))
     first, middle, last = (data.stream(i) for i in (99, 399, 400))
     assert (first.languages, first.rich_share) == (("en",), 0.0)
@@ -307,17 +325,70 @@ def test_the_heads_are_told_what_is_true(tmp_path: Path) -> None:
     config = words(tmp_path)
     data = Dialogues(config, make_tokenizer(config))
     checked = 0
-    for index in range(20):
+    for index in range(40):
         row = data[index]
         events = row["history"][:, :, 0]
-        assert len(events) == len(row["shot_ends"])
-        assert (row["ids"][row["shot_ends"]] < 0).all()
-        assert row["shot_ends"].tolist() == sorted(row["shot_ends"].tolist())
-        there = events < len(EVENTS)
-        assert there.any(1).all()
-        assert (row["history"][~there][:, 1:] == IGNORED).all()
+        absent = events == HISTORY_FACTS["event"][None]
+        assert (row["history"][absent][:, 1:] == IGNORED).all()
+        there = (events != IGNORED) & ~absent
+        opens, shots = row["frame_facts"][:, 2], row["frame_facts"][:, 1]
+        if there.any():  # a clip of this world: every shot shows something, and begins at one frame
+            num_shots = int(shots.max()) + 1
+            assert there.any(0).tolist() == [number < num_shots for number in range(there.shape[1])]
+            assert int((opens == 1).sum()) == num_shots
+            assert sorted(shots.tolist()) == shots.tolist()
         checked += int(there.sum())
-    assert checked > 20
+    assert checked > 40
+
+
+def test_the_lesson_speaks_the_processors_prompt(tmp_path: Path) -> None:
+    """What is learned from numbers is asked for later in the very same tokens."""
+    train_vision(eyes(tmp_path / "eyes", max_steps=1, patch_size=8))
+    config = words(tmp_path / "words", num_patches=16, dialogue_share=1.0, max_steps=1)
+    train_language(config)
+    model, processor = load_or_compose(
+        ModelSettings(
+            vision_tower=str(tmp_path / "eyes"),
+            language_model=str(tmp_path / "words"),
+            temporal_pooling="transformer",
+            temporal_pooling_config=config.temporal_pooling_config,
+            temporal_pooling_weights=tmp_path / "words",
+            vision_feature_layer=-1,
+            frame_times=True,
+        )
+    )
+    data = Dialogues(config, AutoTokenizer.from_pretrained(tmp_path / "words"))
+    visual = model.config.placeholder_token_ids
+    pictures = 0
+    for index in range(40):
+        row, stream = data[index], data.stream(index)
+        drawn = stream.draw(index)
+        media = ()
+        if drawn.truth is not None:
+            pixels = stream.pixels(drawn)
+            media = (pixels[0] if drawn.is_picture else Frames(pixels, np.asarray(drawn.times_s)),)
+        ids = encode(processor, Sample(stream.dialogue(drawn), media))["input_ids"]
+        assert torch.where(torch.isin(ids, torch.tensor(visual)), -1, ids).tolist() == (
+            row["ids"].clamp(min=-1).tolist()
+        )
+        pictures += drawn.is_picture
+    assert pictures
+
+
+def test_a_taught_pooling_must_fit(tmp_path: Path) -> None:
+    train_vision(eyes(tmp_path / "eyes", max_steps=1))
+    train_language(words(tmp_path / "words", max_steps=1))
+    parts = {
+        "vision_tower": str(tmp_path / "eyes"),
+        "language_model": str(tmp_path / "words"),
+        "vision_feature_layer": -1,
+        "temporal_pooling": "transformer",
+        "temporal_pooling_config": {"num_heads": 2, "feed_forward_dim": 64},
+    }
+    for folder, message in (("words", "these are not the weights"), ("eyes", "want a folder with")):
+        settings = ModelSettings(**parts, temporal_pooling_weights=tmp_path / folder)
+        with pytest.raises(ConfigError, match=message):
+            load_or_compose(settings)
 
 
 def test_the_lesson_sees_every_frame_and_names_every_fact(tmp_path: Path) -> None:
@@ -327,10 +398,11 @@ def test_the_lesson_sees_every_frame_and_names_every_fact(tmp_path: Path) -> Non
     lesson = LanguageLesson(config, tokenizer)
     batch = collate([data[i] for i in range(6)])
     losses = lesson(batch)
-    assert set(losses) >= {"words", "events", "look_up"}
+    assert set(losses) == {"words", "pooled", "events", "frames", "look_up"}
     torch.stack(list(losses.values())).sum().backward()
     assert all(p.grad is not None for n, p in lesson.named_parameters() if "language_model" in n)
-    assert lesson.see.weight.grad is not None
-    assert float(lesson.see.weight.grad.abs().sum()) > 0
+    for part in (lesson.see_frame, lesson.see_patch, lesson.temporal_pooling.encoder.layers[0].linear1):
+        assert part.weight.grad is not None
+        assert float(part.weight.grad.abs().sum()) > 0
     assert {task: len(seen) for task, seen in lesson.measures.items()} == Counter(batch["tasks"])
     assert {right for seen in lesson.measures.values() for right in seen} <= {0.0, 1.0}

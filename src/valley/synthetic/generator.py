@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -227,8 +228,9 @@ def _object(
     shapes = SHAPES[1:] if kind == "spins" else SHAPES
     shape, color = shapes[int(rng.integers(len(shapes)))], free.pop()
     radius = _radius(rng, small_share=0.75 if crowded else 0.5)
+    given = _Given(rng, level, times, radius, free)
     while True:
-        made = _EVENT_MAKERS[kind](rng, level, times, radius, free)
+        made = _EVENT_MAKERS[kind](given)
         if made is not None:
             break
     radius, center, event = made
@@ -241,39 +243,46 @@ def _object(
     )
 
 
+@dataclass(frozen=True)
+class _Given:
+    """What is settled before an event is drawn; a colour that is taken from `free` is no longer free."""
+
+    rng: np.random.Generator
+    level: Level
+    times: ShotTimes
+    radius: float
+    free: list[str]
+
+
 _Made: TypeAlias = tuple[float, tuple[float, float], Event | None]
 
 
-def _still(
-    rng: np.random.Generator, level: Level, times: ShotTimes, radius: float, free: list[str]
-) -> _Made | None:
-    del level, times, free
-    return radius, placing.anywhere(rng, radius), None
+def _still(given: _Given) -> _Made | None:
+    return given.radius, placing.anywhere(given.rng, given.radius), None
 
 
-def _recolors(
-    rng: np.random.Generator, level: Level, times: ShotTimes, radius: float, free: list[str]
-) -> _Made | None:
-    del level
-    at_s = _sudden_s(rng, times)
-    event = Event(kind="recolors", start_s=at_s, end_s=at_s, to_color=free.pop())
-    return radius, placing.anywhere(rng, radius), event
+def _recolors(given: _Given) -> _Made | None:
+    at_s = _sudden_s(given.rng, given.times)
+    event = Event(kind="recolors", start_s=at_s, end_s=at_s, to_color=given.free.pop())
+    return given.radius, placing.anywhere(given.rng, given.radius), event
 
 
-def _appears(
-    rng: np.random.Generator, level: Level, times: ShotTimes, radius: float, free: list[str]
-) -> _Made | None:
-    del level, free
-    at_s = _sudden_s(rng, times)
-    return radius, placing.anywhere(rng, radius), Event(kind="appears", start_s=at_s, end_s=at_s)
+def _appears(given: _Given) -> _Made | None:
+    at_s = _sudden_s(given.rng, given.times)
+    return (
+        given.radius,
+        placing.anywhere(given.rng, given.radius),
+        Event(kind="appears", start_s=at_s, end_s=at_s),
+    )
 
 
-def _disappears(
-    rng: np.random.Generator, level: Level, times: ShotTimes, radius: float, free: list[str]
-) -> _Made | None:
-    del level, free
-    at_s = _sudden_s(rng, times)
-    return radius, placing.anywhere(rng, radius), Event(kind="disappears", start_s=at_s, end_s=at_s)
+def _disappears(given: _Given) -> _Made | None:
+    at_s = _sudden_s(given.rng, given.times)
+    return (
+        given.radius,
+        placing.anywhere(given.rng, given.radius),
+        Event(kind="disappears", start_s=at_s, end_s=at_s),
+    )
 
 
 def _sudden_s(rng: np.random.Generator, times: ShotTimes) -> float:
@@ -292,85 +301,72 @@ def _floor(time_s: float) -> float:
     return math.floor(time_s * 1000) / 1000
 
 
-def _grows(
-    rng: np.random.Generator, level: Level, times: ShotTimes, radius: float, free: list[str]
-) -> _Made | None:
-    del level, radius, free
-    small, big = (round(float(rng.uniform(*SIZES[name])), 4) for name in ("small", "big"))
-    begin_s = _begin_s(rng, times, 1)
-    event = Event(kind="grows", start_s=begin_s, end_s=_floor(times.duration_s), to_radius=big)
-    return small, placing.anywhere(rng, big), event
+def _grows(given: _Given) -> _Made | None:
+    small, big = (round(float(given.rng.uniform(*SIZES[name])), 4) for name in ("small", "big"))
+    begin_s = _begin_s(given.rng, given.times, 1)
+    event = Event(kind="grows", start_s=begin_s, end_s=_floor(given.times.duration_s), to_radius=big)
+    return small, placing.anywhere(given.rng, big), event
 
 
-def _shrinks(
-    rng: np.random.Generator, level: Level, times: ShotTimes, radius: float, free: list[str]
-) -> _Made | None:
-    del level, radius, free
-    small, big = (round(float(rng.uniform(*SIZES[name])), 4) for name in ("small", "big"))
-    begin_s = _begin_s(rng, times, 1)
-    event = Event(kind="shrinks", start_s=begin_s, end_s=_floor(times.duration_s), to_radius=small)
-    return big, placing.anywhere(rng, big), event
+def _shrinks(given: _Given) -> _Made | None:
+    small, big = (round(float(given.rng.uniform(*SIZES[name])), 4) for name in ("small", "big"))
+    begin_s = _begin_s(given.rng, given.times, 1)
+    event = Event(kind="shrinks", start_s=begin_s, end_s=_floor(given.times.duration_s), to_radius=small)
+    return big, placing.anywhere(given.rng, big), event
 
 
-def _spins(
-    rng: np.random.Generator, level: Level, times: ShotTimes, radius: float, free: list[str]
-) -> _Made | None:
-    del level, free
-    begin_s = _begin_s(rng, times, 2)
-    end_s = _floor(times.duration_s)
-    turn = rng.uniform(36, 60) * (end_s - begin_s) / times.step_s * (1 if rng.random() < 0.5 else -1)
+def _spins(given: _Given) -> _Made | None:
+    begin_s = _begin_s(given.rng, given.times, 2)
+    end_s = _floor(given.times.duration_s)
+    turn = (
+        given.rng.uniform(36, 60)
+        * (end_s - begin_s)
+        / given.times.step_s
+        * (1 if given.rng.random() < 0.5 else -1)
+    )
     event = Event(kind="spins", start_s=begin_s, end_s=end_s, turn_deg=round(float(turn), 1))
-    return radius, placing.anywhere(rng, radius * placing.CORNER), event
+    return given.radius, placing.anywhere(given.rng, given.radius * placing.CORNER), event
 
 
-def _moves(
-    rng: np.random.Generator, level: Level, times: ShotTimes, radius: float, free: list[str]
-) -> _Made | None:
-    del free
-    direction, begin_s = _direction(rng, level), _begin_s(rng, times, 2)
-    path = placing.path_inside(rng, radius, direction, shortest=0.35, longest=0.6)
-    return path and _travel("moves", radius, path, direction, begin_s, _floor(times.duration_s))
+def _moves(given: _Given) -> _Made | None:
+    direction, begin_s = _direction(given.rng, given.level), _begin_s(given.rng, given.times, 2)
+    path = placing.path_inside(given.rng, given.radius, direction, shortest=0.35, longest=0.6)
+    return path and _travel("moves", given.radius, path, direction, begin_s, _floor(given.times.duration_s))
 
 
-def _stops(
-    rng: np.random.Generator, level: Level, times: ShotTimes, radius: float, free: list[str]
-) -> _Made | None:
-    del free
-    direction = _direction(rng, level)
-    end_s = round(times.after(times.between(1, len(times.seen_s) - 3, rng), rng), 3)
-    path = placing.path_inside(rng, radius, direction, shortest=0.3, longest=0.6)
-    return path and _travel("stops", radius, path, direction, 0.0, end_s)
+def _stops(given: _Given) -> _Made | None:
+    direction = _direction(given.rng, given.level)
+    end_s = round(
+        given.times.after(given.times.between(1, len(given.times.seen_s) - 3, given.rng), given.rng), 3
+    )
+    path = placing.path_inside(given.rng, given.radius, direction, shortest=0.3, longest=0.6)
+    return path and _travel("stops", given.radius, path, direction, 0.0, end_s)
 
 
-def _enters(
-    rng: np.random.Generator, level: Level, times: ShotTimes, radius: float, free: list[str]
-) -> _Made | None:
-    del free
-    direction = _direction(rng, level)
-    begin_s = round(times.after(times.between(0, len(times.seen_s) - 3, rng), rng), 3)
-    end_s = _floor(rng.uniform(times.seen_s[-1] - 0.5 * times.step_s, times.duration_s))
-    path = placing.path_in(rng, radius, direction)
-    return path and _travel("enters", radius, path, direction, begin_s, end_s)
+def _enters(given: _Given) -> _Made | None:
+    direction = _direction(given.rng, given.level)
+    begin_s = round(
+        given.times.after(given.times.between(0, len(given.times.seen_s) - 3, given.rng), given.rng), 3
+    )
+    end_s = _floor(
+        given.rng.uniform(given.times.seen_s[-1] - 0.5 * given.times.step_s, given.times.duration_s)
+    )
+    path = placing.path_in(given.rng, given.radius, direction)
+    return path and _travel("enters", given.radius, path, direction, begin_s, end_s)
 
 
-def _leaves(
-    rng: np.random.Generator, level: Level, times: ShotTimes, radius: float, free: list[str]
-) -> _Made | None:
-    del free
-    direction, begin_s = _direction(rng, level), _begin_s(rng, times, 2)
-    end_s = _floor(times.seen_s[-1] - rng.uniform(0.05, 0.4) * times.step_s)
-    path = placing.path_out(rng, radius, direction)
-    return path and _travel("leaves", radius, path, direction, begin_s, end_s)
+def _leaves(given: _Given) -> _Made | None:
+    direction, begin_s = _direction(given.rng, given.level), _begin_s(given.rng, given.times, 2)
+    end_s = _floor(given.times.seen_s[-1] - given.rng.uniform(0.05, 0.4) * given.times.step_s)
+    path = placing.path_out(given.rng, given.radius, direction)
+    return path and _travel("leaves", given.radius, path, direction, begin_s, end_s)
 
 
-def _bounces(
-    rng: np.random.Generator, level: Level, times: ShotTimes, radius: float, free: list[str]
-) -> _Made | None:
-    del free
-    direction, end_s = _direction(rng, level, straight=True), _floor(times.duration_s)
-    turn_s = times.after(times.between(1, len(times.seen_s) - 3, rng), rng)
-    path = placing.path_to_edge_and_back(rng, radius, direction, turn_share=turn_s / end_s)
-    return path and _travel("bounces", radius, path, direction, 0.0, end_s)
+def _bounces(given: _Given) -> _Made | None:
+    direction, end_s = _direction(given.rng, given.level, straight=True), _floor(given.times.duration_s)
+    turn_s = given.times.after(given.times.between(1, len(given.times.seen_s) - 3, given.rng), given.rng)
+    path = placing.path_to_edge_and_back(given.rng, given.radius, direction, turn_share=turn_s / end_s)
+    return path and _travel("bounces", given.radius, path, direction, 0.0, end_s)
 
 
 def _travel(

@@ -74,6 +74,8 @@ class ModelSettings(_Strict):
     tokenizer: str | None = None
     temporal_pooling: str | None = None
     temporal_pooling_config: dict[str, Any] | None = None
+    # A folder in which a language lesson left the pooling it was taught with; by default a pooling is new.
+    temporal_pooling_weights: Path | None = None
     projector_type: str | None = None
     vision_feature_layer: int | None = None
     num_frames: PositiveInt | None = None

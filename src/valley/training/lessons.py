@@ -49,6 +49,8 @@ class LessonConfig(BaseModel):
     # The rate stays until this share of the steps, then falls along a cosine.
     constant_share: float = Field(default=0.0, ge=0, lt=1)
     save_every_steps: PositiveInt = 500
+    # Matrix products in bfloat16: twice as fast where the processor has them, several times slower where not.
+    bf16: bool = False
 
 
 @dataclass
@@ -111,7 +113,7 @@ def teach(
     result = LessonResult(config.output_dir, num_steps=_go_on(checkpoint, lesson, optimizers))
     first_step, began_s = result.num_steps, time.perf_counter()
     for batch in _batches(dataset, config, collate, first_step=first_step):
-        losses = _one_step(lesson, optimizers, batch, _rate(result.num_steps, config))
+        losses = _one_step(lesson, optimizers, batch, rate=_rate(result.num_steps, config), bf16=config.bf16)
         result.num_steps += 1
         result.seconds = time.perf_counter() - began_s
         if result.num_steps % config.save_every_steps == 0:
@@ -215,9 +217,15 @@ def _rate(step: int, config: LessonConfig) -> float:
 
 
 def _one_step(
-    lesson: nn.Module, optimizers: Sequence[torch.optim.Optimizer], batch: dict[str, Tensor], rate: float
+    lesson: nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    batch: dict[str, Tensor],
+    *,
+    rate: float,
+    bf16: bool,
 ) -> dict[str, Tensor]:
-    losses: dict[str, Tensor] = lesson(batch)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        losses: dict[str, Tensor] = lesson(batch)
     for optimizer in optimizers:
         optimizer.zero_grad()
         for group in optimizer.param_groups:

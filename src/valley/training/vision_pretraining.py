@@ -1,9 +1,9 @@
 """Teaches a small CLIP vision tower to see the synthetic world, from nothing.
 
-Dense heads on the class token (presence, shape, position, radius and turn of each colour, the background, and
-whether this is the world at all) and on the patch tokens (colour and shape of what covers them) carry the
-lesson and are thrown away: at equal frames a contrastive or captioning loss learned no position. The tower
-is saved as a plain `CLIPVisionModel`.
+Dense heads carry the lesson and are thrown away: at equal frames a contrastive or captioning loss learned no
+position. On the last layer the class token tells of every colour, and each patch token of one (presence,
+shape, position, radius, turn), of the background, and whether this is the world at all; half way up, the
+patch tokens tell what covers them. The tower is saved as a plain `CLIPVisionModel`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,17 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 from valley.synthetic.foreign import draw_foreign
 from valley.synthetic.generator import draw_scene
 from valley.synthetic.render import render_frames
-from valley.synthetic.scene import Scene
 from valley.synthetic.world import COLORS, SHAPES
+from valley.training.frame_labels import (
+    BACKGROUND_WIDTH,
+    FRAME_WIDTH,
+    OBJECT_WIDTH,
+    PATCH_WIDTH,
+    color_of_patch,
+    foreign_labels,
+    frame_labels,
+    object_numbers,
+)
 from valley.training.lessons import LessonConfig, LessonResult, begin, finish, teach
 from valley.training.progress import OnEvent, ignore_event
 from valley.training.record import write_json
@@ -31,21 +40,11 @@ PIXEL_MEAN, PIXEL_STD = 0.5, 0.25
 BICUBIC = 3
 """Pillow's number of the filter."""
 
-HIDDEN_BY_EDGE = 0.35
-"""An object counts as present while its centre is at most this many radii outside the picture."""
-
-SLOT_WIDTH = 6
-"""Numbers of a colour slot: present, x, y, radius, and cosine - 1 and sine of the turn."""
-
-BACKGROUND_WIDTH = 3
-GREY_UNIT = 64.0
-"""Backgrounds are given as sRGB in units of this many grey values."""
-
-SYMMETRY = {"circle": 0, "square": 4, "triangle": 3, "cross": 4}
-"""So many times in a full turn each shape looks as it did; a circle always does."""
-
 TURNED_WEIGHT = 8.0
 """Few objects spin: without this the heads never learn to see a turn."""
+
+NUMBER_WEIGHTS = (1.0, 0.9, 0.9, 0.3, 1.0, 1.0, *[0.25] * len(SHAPES))
+"""What errors in an object's numbers count: place so much that it does not drift while shapes are learned."""
 
 
 class VisionConfig(LessonConfig):
@@ -83,105 +82,85 @@ class ScenePictures(Dataset[dict[str, Tensor]]):
             times_s = np.sort(rng.uniform(0, scene.duration_s, size=count)).tolist()
             pixels = render_frames(scene, times_s, size_px=(size_px, size_px)).pixels
             labels = [frame_labels(scene, t, grid) for t in times_s]
+        labels = [one | {"numbers": object_numbers(one["slots"], one["shapes"])} for one in labels]
         stacked = {k: torch.from_numpy(np.stack([one[k] for one in labels])) for k in labels[0]}
         return {"pixels": torch.from_numpy(pixels), **stacked}
-
-
-def frame_labels(scene: Scene, time_s: float, grid: int) -> dict[str, np.ndarray]:
-    """Describe what a frame shows.
-
-    Returns:
-        `slots` f32[color slot]: present, x, y, radius, cosine - 1 and sine of the turn (0 where absent);
-        `shapes` i64[color] (-100 where absent); `background` f32[3]; `foreign` f32[]; `patch_colors`
-        i64[patch] (0 = background) and `patch_shapes` i64[patch] (-100 = background).
-    """
-    shot, in_shot_s = scene.shot_at(time_s)
-    labels = foreign_labels(grid) | {"foreign": np.zeros((), np.float32)}
-    slots, shapes = labels["slots"], labels["shapes"]
-    patch_colors, patch_shapes = labels["patch_colors"], labels["patch_shapes"]
-    center_y, center_x = (np.mgrid[0:grid, 0:grid].reshape(2, -1) + 0.5) / grid
-    for item in shot.objects:
-        state = item.state(in_shot_s)
-        margin = HIDDEN_BY_EDGE * state.radius
-        if not state.exists or not all(-margin <= c <= 1 + margin for c in (state.x, state.y)):
-            continue
-        slot, shape = _COLOR_SLOTS[state.color], SHAPES.index(item.shape)
-        turn = SYMMETRY[item.shape] * state.turn_rad
-        slots[slot] = 1.0, state.x, state.y, state.radius, np.cos(turn) - 1, np.sin(turn)
-        shapes[slot] = shape
-        covered = (center_x - state.x) ** 2 + (center_y - state.y) ** 2 < (0.8 * state.radius) ** 2
-        patch_colors[covered] = slot + 1
-        patch_shapes[covered] = shape
-    labels["background"] = np.mean(shot.background.colors, axis=0, dtype=np.float32) / np.float32(GREY_UNIT)
-    return labels
-
-
-def foreign_labels(grid: int) -> dict[str, np.ndarray]:
-    """Describe a frame of another world, as `frame_labels` does: nothing is known but that it is foreign."""
-    return {
-        "slots": np.zeros((len(COLORS), SLOT_WIDTH), np.float32),
-        "shapes": np.full(len(COLORS), -100, np.int64),
-        "background": np.zeros(BACKGROUND_WIDTH, np.float32),
-        "foreign": np.ones((), np.float32),
-        "patch_colors": np.zeros(grid * grid, np.int64),
-        "patch_shapes": np.full(grid * grid, -100, np.int64),
-    }
-
-
-_COLOR_SLOTS = {color: slot for slot, color in enumerate(COLORS)}
 
 
 class AttributeHeads(nn.Module):
     """The teacher's heads: read off the tower's tokens, thrown away afterwards."""
 
     def __init__(self, dim: int) -> None:
-        """Make one LayerNorm and linear layer for the class token and one for the patch tokens."""
+        """Make one plain linear map for the numbers of all tokens, and heads for names."""
         super().__init__()
-        self.norm = nn.LayerNorm(dim)
-        self.slots = nn.Linear(dim, len(COLORS) * (SLOT_WIDTH + len(SHAPES)))
-        self.frame = nn.Linear(dim, BACKGROUND_WIDTH + 1)
-        self.patch_norm = nn.LayerNorm(dim)
-        self.patches = nn.Linear(dim, 1 + len(COLORS) + len(SHAPES))
+        self.numbers = nn.Linear(dim, FRAME_WIDTH + PATCH_WIDTH)
+        self.class_names = nn.Linear(dim, len(COLORS) * (1 + len(SHAPES)) + 1)
+        self.patch_names = nn.Linear(dim, 1 + len(SHAPES))
+        self.local_norm = nn.LayerNorm(dim)
+        self.local = nn.Linear(dim, 1 + len(COLORS) + len(SHAPES))
 
-    def losses(self, tokens: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Compare what is read off `tokens` f[frame 1+patch dim] with the labels."""
-        slots, shapes, background, foreign = self.read(tokens)
+    def losses(self, tokens: Tensor, local: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Compare what is read off with the labels.
+
+        Args:
+            tokens: f[frame 1+patch dim] of the layer that will be read: what is where, by colour.
+            local: f[frame patch dim] of the layer whose patches tell what covers them.
+            batch: the labels.
+        """
         own = batch["foreign"] == 0  # of foreign frames only this one thing is known
-        tokens, slots, shapes, background = tokens[own], slots[own], shapes[own], background[own]
-        patches = self.patches(self.patch_norm(tokens[:, 1:])).float()
-        want = batch["slots"][own]
-        foreground = batch["patch_shapes"][own].flatten() != -100
-        turned = want[..., 4] < 0
-        turn_error = (slots[..., 4:] - want[..., 4:]).square().sum(-1)
+        colors = torch.from_numpy(color_of_patch(tokens.shape[1] - 1))
+        numbers = self.numbers(tokens).float()
+        by_class, by_patch = numbers[:, 0, :FRAME_WIDTH], numbers[:, 1:, FRAME_WIDTH:]
+        # What a class token tells stands apart from what patch tokens tell: one projector reads both.
+        elsewhere = numbers[:, 0, FRAME_WIDTH:].square().mean() + numbers[:, 1:, :FRAME_WIDTH].square().mean()
+        names = self.class_names(tokens[:, 0]).float()
+        foreign = F.binary_cross_entropy_with_logits(names[:, -1], batch["foreign"])
+        one_world = by_class[:, -1] - batch["foreign"], by_patch[..., OBJECT_WIDTH + BACKGROUND_WIDTH]
+        foreign = foreign + one_world[0].square().mean()
+        foreign = foreign + (one_world[1] - batch["foreign"][:, None]).square().mean()
+        want, shapes = batch["numbers"][own], batch["shapes"][own]
+        here = batch["patch_shapes"][own] != -100
+        kinds = self.local(self.local_norm(local[own])).float()
         return {
-            "present": 4 * F.binary_cross_entropy_with_logits(slots[..., 0], want[..., 0]),
-            "position": 15 * F.mse_loss(slots[..., 1:3], want[..., 1:3]) * len(COLORS) / 2,
-            "radius": 30 * F.mse_loss(slots[..., 3], want[..., 3]),
-            "turn": (turn_error * (1 + TURNED_WEIGHT * turned)).mean(),
-            "shape": F.cross_entropy(shapes.flatten(0, 1), batch["shapes"][own].flatten()),
-            "background": F.mse_loss(background, batch["background"][own]),
-            "foreign": F.binary_cross_entropy_with_logits(foreign, batch["foreign"]),
-            "patch_color": F.cross_entropy(
-                patches[..., : 1 + len(COLORS)].flatten(0, 1), batch["patch_colors"][own].flatten()
+            "class": _number_error(by_class[own, :-1], want.flatten(1), batch["background"][own]),
+            "class_names": _name_error(names[own, :-1].unflatten(-1, (len(COLORS), -1)), shapes),
+            "patch": _number_error(
+                by_patch[own][..., : OBJECT_WIDTH + BACKGROUND_WIDTH],
+                want[:, colors],
+                batch["background"][own][:, None].expand(-1, len(colors), -1),
             ),
-            "patch_shape": 2
-            * F.cross_entropy(
-                patches[..., 1 + len(COLORS) :].flatten(0, 1)[foreground],
-                batch["patch_shapes"][own].flatten()[foreground],
+            "patch_names": _name_error(self.patch_names(tokens[own, 1:]).float(), shapes[:, colors]),
+            "patch_color": (by_patch[..., -len(COLORS) :] - torch.eye(len(COLORS))[colors])
+            .square()
+            .sum(-1)
+            .mean(),
+            "elsewhere": elsewhere,
+            "foreign": foreign,
+            "local_color": F.cross_entropy(
+                kinds[..., : 1 + len(COLORS)].flatten(0, 1), batch["patch_colors"][own].flatten()
             ),
+            "local_shape": 2
+            * F.cross_entropy(kinds[..., 1 + len(COLORS) :][here], batch["patch_shapes"][own][here]),
         }
 
-    def read(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Read the class token.
 
-        Returns:
-            `slots` f32[frame color slot] (presence as a logit), `shapes` f32[frame color shape] logits,
-            `background` f32[frame 3] and `foreign` f32[frame], a logit.
-        """
-        told = self.norm(tokens[:, 0])
-        out = self.slots(told).float().unflatten(-1, (len(COLORS), SLOT_WIDTH + len(SHAPES)))
-        frame = self.frame(told).float()
-        return out[..., :SLOT_WIDTH], out[..., SLOT_WIDTH:], frame[..., :-1], frame[..., -1]
+def _number_error(read: Tensor, objects: Tensor, background: Tensor) -> Tensor:
+    """Weigh squared errors of `read` f[... numbers]: objects first, the background behind them."""
+    weights = torch.tensor(NUMBER_WEIGHTS)
+    want = objects.unflatten(-1, (-1, OBJECT_WIDTH))
+    errors = (read[..., :-BACKGROUND_WIDTH].unflatten(-1, (-1, OBJECT_WIDTH)) - want).square() * weights
+    turned = want[..., 4:5] < 0
+    errors = torch.cat(
+        [errors[..., :4], errors[..., 4:6] * (1 + TURNED_WEIGHT * turned), errors[..., 6:]], -1
+    )
+    return errors.sum(-1).mean() + F.mse_loss(read[..., -BACKGROUND_WIDTH:], background)
+
+
+def _name_error(logits: Tensor, shapes: Tensor) -> Tensor:
+    """Compare logits f[... 1+shape], presence first, with shapes i64[...], -100 where there is nothing."""
+    there = shapes != -100
+    presence = F.binary_cross_entropy_with_logits(logits[..., 0], there.float())
+    return 2 * presence + F.cross_entropy(logits[..., 1:][there], shapes[there])
 
 
 def make_tower(config: VisionConfig) -> CLIPVisionModel:
@@ -215,12 +194,14 @@ class VisionLesson(nn.Module):
         """Make everything untrained."""
         super().__init__()
         self.tower = make_tower(config)
+        self.tower.set_attn_implementation("eager")  # on a CPU the faster one, in bf16 by far
+        self.local_layer = (config.num_layers + 1) // 2
         self.heads = AttributeHeads(config.hidden_size)
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Give the losses of all heads."""
         hidden = self.tower(pixel_values=normalize(batch["pixels"]), output_hidden_states=True).hidden_states
-        return self.heads.losses(hidden[-1], batch)
+        return self.heads.losses(hidden[-1], hidden[self.local_layer][:, 1:], batch)
 
 
 def collate(scenes: list[dict[str, Tensor]]) -> dict[str, Tensor]:
