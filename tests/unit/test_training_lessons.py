@@ -248,6 +248,15 @@ def test_every_han_character_is_a_token_of_its_own(tmp_path: Path) -> None:
     assert len(tokenizer.encode("红色的圆形")) >= 5
 
 
+def test_a_time_is_the_same_token_in_prompt_and_answer(tmp_path: Path) -> None:
+    """Split into digits, "when" was not learned at all."""
+    tokenizer = make_tokenizer(words(tmp_path, vocab_size=800))
+    (time_token,) = tokenizer.encode("1.4")
+    for text in ("At 1.4 s.", "在1.4秒。", "A los 1.4 s.", "1.4s"):
+        assert tokenizer.encode(text).count(time_token) == 1, text
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
 def answers_of(row: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> list[str]:
     """Read the labelled stretches of a row, each with the token that ends its turn."""
     found = []

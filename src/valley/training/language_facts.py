@@ -17,6 +17,7 @@ from valley.synthetic.questions import Question
 from valley.synthetic.stream import MOST_FRAMES, Drawn
 from valley.synthetic.truth import ObjectTruth
 from valley.synthetic.world import COLORS, DIRECTIONS, EVENTS, SHAPES, SIZES
+from valley.training.language_recipe import LONGEST_S
 
 IGNORED = -100
 MOST_SHOTS = 3
@@ -49,8 +50,13 @@ QUESTION_FACTS = _numbered(
 HISTORY_FACTS = _numbered(event=(*EVENTS, None), **_OBJECT)
 """Of each colour in a shot; the event None: there is no such object."""
 
-FRAME_FACTS = _numbered(number=range(MOST_FRAMES), shot=range(MOST_SHOTS), opens_shot=(False, True))
-"""Of each frame of a clip."""
+FRAME_FACTS = _numbered(
+    number=range(MOST_FRAMES),
+    shot=range(MOST_SHOTS),
+    opens_shot=(False, True),
+    tenths_s=range(10 * LONGEST_S),
+)
+"""Of each frame of a clip; its time is said in tenths of seconds."""
 
 
 def width(kinds: Kinds) -> int:
@@ -92,6 +98,7 @@ def frame_facts(drawn: Drawn) -> np.ndarray:
     if drawn.is_picture:
         return facts
     facts[:, 0] = np.arange(len(facts))
+    facts[:, 3] = [min(round(10 * float(f"{time_s:.1f}")), 10 * LONGEST_S - 1) for time_s in drawn.times_s]
     if drawn.scene is not None:
         facts[:, 1] = [drawn.scene.shot_number_at(time_s)[0] for time_s in drawn.times_s]
         facts[:, 2] = np.diff(facts[:, 1], prepend=-1) > 0

@@ -35,7 +35,7 @@ from valley.training.language_facts import (
     history_facts,
     question_facts,
 )
-from valley.training.language_recipe import LanguageConfig
+from valley.training.language_recipe import LONGEST_S, LanguageConfig
 
 SLOT_NOISE = np.array([0, 0.01, 0.01, 0.003, 0.05, 0.05], np.float32)
 """About what a trained tower's numbers are off by."""
@@ -52,6 +52,8 @@ class Dialogues(Dataset[dict[str, Any]]):
         names = (*CHAT_TOKENS, *VISUAL_TOKENS.values())
         self.ids: dict[str, int] = dict(zip(names, tokenizer.encode("".join(names)), strict=True))
         self.time_ids: dict[str, list[int]] = {}
+        tenths = (f"{tenth / 10:.1f}" for tenth in range(10 * LONGEST_S))
+        self.times = {token for words in tenths for token in tokenizer.encode(words)}
 
     def stream(self, index: int) -> SampleStream:
         """Give the stream from which item `index` comes: English first, and simple scenes first."""
@@ -136,8 +138,11 @@ class Dialogues(Dataset[dict[str, Any]]):
         asked, answer = ([*e.ids, self.ids["<|end|>"]] for e in encoded)
         before = [self.ids["<|user|>"]] * opens_turn + asked + [self.ids["<|assistant|>"]]
         weights = [1.0] * len(answer)
+        decisive = self.config.decisive_weight
         if question.verdict is not None:
-            weights[-3:] = [self.config.verdict_weight] * 3
+            weights[-3:] = [decisive] * 3
+        elif question.at_s is not None:
+            weights = [decisive if token in self.times else 1.0 for token in answer]
         row["ids"] += before + answer
         row["segments"] += [segment] * (len(before) + len(answer))
         row["labels"] += [IGNORED] * len(before) + answer
