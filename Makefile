@@ -46,9 +46,9 @@ slow: $(STAMP)   ## the slow tests
 # BUDGET says how long the embedded model may take on two cores. A stage that is finished is not run again; one that
 # was interrupted goes on where it was. Steps of vision, language, align and instruct:
 BUDGET ?= 2h
-STEPS_30m := 2000 1600 250 700
-STEPS_2h := 8000 6500 800 3500
-STEPS_8h := 24000 26000 2000 15000
+STEPS_30m := 3500 2200 150 900
+STEPS_2h := 12000 11000 300 3000
+STEPS_8h := 30000 42000 600 16000
 STEPS := $(STEPS_$(BUDGET))
 MINI := out/mini-$(BUDGET)
 mini: $(MINI)/instruct/training.json ## rebuild the embedded model from nothing (BUDGET=30m, 2h or 8h) and score it
@@ -63,7 +63,8 @@ $(MINI)/language/training.json: $(MINI)/vision/training.json
 
 $(MINI)/align/training.json: $(MINI)/language/training.json
 	$(BIN)/valley train recipes/mini/align.yaml out=$(@D) max_steps=$(word 3,$(STEPS)) \
-		model.vision_tower=$(MINI)/vision model.language_model=$(MINI)/language
+		model.vision_tower=$(MINI)/vision model.language_model=$(MINI)/language \
+		model.temporal_pooling_weights=$(MINI)/language
 
 $(MINI)/instruct/training.json: $(MINI)/align/training.json
 	$(BIN)/valley train recipes/mini/instruct.yaml base=$(MINI)/align out=$(@D) max_steps=$(word 4,$(STEPS))

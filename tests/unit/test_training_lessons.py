@@ -407,7 +407,7 @@ def test_the_lesson_sees_every_frame_and_names_every_fact(tmp_path: Path) -> Non
     lesson = LanguageLesson(config, tokenizer)
     batch = collate([data[i] for i in range(6)])
     losses = lesson(batch)
-    assert set(losses) == {"words", "pooled", "events", "frames", "look_up"}
+    assert set(losses) == {"words", "pooled", "events", "frames", "look_up", "times"}
     torch.stack(list(losses.values())).sum().backward()
     assert all(p.grad is not None for n, p in lesson.named_parameters() if "language_model" in n)
     for part in (lesson.see_frame, lesson.see_patch, lesson.temporal_pooling.encoder.layers[0].linear1):

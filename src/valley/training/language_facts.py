@@ -58,6 +58,9 @@ FRAME_FACTS = _numbered(
 )
 """Of each frame of a clip; its time is said in tenths of seconds."""
 
+TIME_FACTS = _numbered(tenths_s=range(10 * LONGEST_S))
+"""Of the answer to a question about a time."""
+
 
 def width(kinds: Kinds) -> int:
     """Count the logits that tell one set of facts."""
@@ -79,6 +82,13 @@ def question_facts(question: Question, drawn: Drawn) -> list[int]:
     return told
 
 
+def time_facts(question: Question, drawn: Drawn) -> list[int]:
+    """Number the time that is to be said: `TIME_FACTS`."""
+    if question.at_s is None:
+        return [IGNORED]
+    return [_tenths(drawn.times_s[_nearest_frame(drawn, question.at_s)])]
+
+
 def history_facts(drawn: Drawn) -> np.ndarray:
     """Number what every colour did in every shot: `HISTORY_FACTS`, i64[color shot fact]."""
     history = np.full((len(COLORS), MOST_SHOTS, len(HISTORY_FACTS)), IGNORED, np.int64)
@@ -98,11 +108,16 @@ def frame_facts(drawn: Drawn) -> np.ndarray:
     if drawn.is_picture:
         return facts
     facts[:, 0] = np.arange(len(facts))
-    facts[:, 3] = [min(round(10 * float(f"{time_s:.1f}")), 10 * LONGEST_S - 1) for time_s in drawn.times_s]
+    facts[:, 3] = [_tenths(time_s) for time_s in drawn.times_s]
     if drawn.scene is not None:
         facts[:, 1] = [drawn.scene.shot_number_at(time_s)[0] for time_s in drawn.times_s]
         facts[:, 2] = np.diff(facts[:, 1], prepend=-1) > 0
     return facts
+
+
+def _tenths(time_s: float) -> int:
+    """Count the tenths of seconds that the words for a time say."""
+    return min(round(10 * float(f"{np.float32(time_s):.1f}")), 10 * LONGEST_S - 1)
 
 
 def _nearest_frame(drawn: Drawn, time_s: float) -> int:

@@ -5,9 +5,9 @@ images of what the frames show, as numbers. That costs no rendering and no visio
 is the product's own and learns along. Many questions about a clip share one look at it: each sees the clip
 and itself, not the others. Heads speed the lesson up: one says of the pooled tokens, and of what the language
 model makes of them, what every object did in every shot; one numbers the frames; and where an answer begins
-one looks up the object that the question is about. The linear maps and the heads are thrown away; what is
-kept is a plain `LlamaForCausalLM`, its tokenizer, and the pooling. The projector that brings real frames into
-their space is trained afterwards, in stage 1.
+one looks up the object that the question is about, another the time that is asked for. The linear maps and
+the heads are thrown away; what is kept is a plain `LlamaForCausalLM`, its tokenizer, and the pooling. The
+projector that brings real frames into their space is trained afterwards, in stage 1.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from valley.training.language_facts import (
     IGNORED,
     MOST_SHOTS,
     QUESTION_FACTS,
+    TIME_FACTS,
     Kinds,
     facts_loss,
     width,
@@ -92,6 +93,7 @@ class LanguageLesson(nn.Module):
         self.event_head = _head(dim, HISTORY_FACTS, times=MOST_SHOTS)
         self.frame_head = _head(dim, FRAME_FACTS)
         self.look_up_head = _head(dim, QUESTION_FACTS)
+        self.time_head = _head(dim, TIME_FACTS)
         self.measures: dict[str, list[float]] = {}
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
@@ -118,6 +120,8 @@ class LanguageLesson(nn.Module):
         self._measure(logits.detach().argmax(-1) == labels, said, batch)
         digested = out.hidden_states[config.event_layer]
         asked = out.hidden_states[config.look_up_layer][batch["answer_starts"].unbind(1)]
+        # Which frame is known by then; its time is one look back further on.
+        fetched = out.hidden_states[config.look_up_layer + 1][batch["answer_starts"].unbind(1)]
         # Of the patch tokens, the last two of each colour have all other colours before them.
         late = (numbers < config.num_patches) & (numbers >= config.num_patches - 2 * len(COLORS))
         is_frame = numbers >= config.num_patches
@@ -137,6 +141,7 @@ class LanguageLesson(nn.Module):
             ),
             "look_up": config.look_up_weight
             * facts_loss(self.look_up_head(asked), batch["facts"], QUESTION_FACTS),
+            "times": config.look_up_weight * facts_loss(self.time_head(fetched), batch["times"], TIME_FACTS),
         }
 
     def _pool(self, patches: Tensor, num_frames: Tensor) -> Tensor:

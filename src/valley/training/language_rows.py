@@ -31,9 +31,11 @@ from valley.training.frame_labels import (
 from valley.training.language_facts import (
     IGNORED,
     QUESTION_FACTS,
+    TIME_FACTS,
     frame_facts,
     history_facts,
     question_facts,
+    time_facts,
 )
 from valley.training.language_recipe import LONGEST_S, LanguageConfig
 
@@ -73,8 +75,8 @@ class Dialogues(Dataset[dict[str, Any]]):
             `segments` i64[token], 0 where all see it, else the number of the question; `labels` and
             `weights` [token]; `patches` f32[frame color number] and `frames` f32[frame number];
             `history` i64[color shot fact] and `frame_facts` i64[frame fact]; `answer_starts` i64[question],
-            the tokens whose successors begin the answers; `facts` i64[question fact]; `tasks`, the
-            questions' names.
+            the tokens whose successors begin the answers; `facts` and `times` i64[question fact];
+            `tasks`, the questions' names.
         """
         stream, rng = self.stream(index), np.random.default_rng([self.config.seed, 3, index])
         if rng.random() < self.config.dialogue_share:
@@ -110,6 +112,7 @@ class Dialogues(Dataset[dict[str, Any]]):
             "weights": [0.0] * count,
             "answer_starts": [],
             "facts": [],
+            "times": [],
             "tasks": [],
         }
 
@@ -149,6 +152,7 @@ class Dialogues(Dataset[dict[str, Any]]):
         row["weights"] += [0.0] * len(before) + weights
         row["answer_starts"].append(len(row["ids"]) - len(answer) - 1)
         row["facts"].append(question_facts(question, drawn))
+        row["times"].append(time_facts(question, drawn))
         row["tasks"].append(question.task)
 
     def _tensors(self, row: dict[str, list[Any]], drawn: Drawn, rng: np.random.Generator) -> dict[str, Any]:
@@ -158,6 +162,7 @@ class Dialogues(Dataset[dict[str, Any]]):
             "weights": torch.tensor(row["weights"], dtype=torch.float32),
             "answer_starts": torch.tensor(row["answer_starts"], dtype=torch.long),
             "facts": torch.tensor(row["facts"], dtype=torch.long).reshape(-1, len(QUESTION_FACTS)),
+            "times": torch.tensor(row["times"], dtype=torch.long).reshape(-1, len(TIME_FACTS)),
             "tasks": row["tasks"],
             "patches": torch.from_numpy(patches),
             "frames": torch.from_numpy(frames),
@@ -214,6 +219,7 @@ def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
     batch["num_frames"] = torch.tensor([len(r["frames"]) for r in rows])
     batch["history"] = torch.stack([r["history"] for r in rows])
     batch["facts"] = torch.cat([r["facts"] for r in rows])
+    batch["times"] = torch.cat([r["times"] for r in rows])
     batch["tasks"] = [task for r in rows for task in r["tasks"]]
     return batch
 
