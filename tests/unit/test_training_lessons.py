@@ -235,7 +235,7 @@ def test_a_vision_sample_is_a_pure_function_of_its_number() -> None:
 
 
 def test_the_language_model_is_a_plain_llama(tmp_path: Path) -> None:
-    train_language(words(tmp_path / "words", num_layers=3, event_layer=2, look_up_layer=3))
+    train_language(words(tmp_path / "words", num_layers=3, event_layer=1, look_up_layer=2))
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "words")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "words")
     assert model.config.model_type == "llama"
@@ -255,6 +255,11 @@ def test_a_time_is_the_same_token_in_prompt_and_answer(tmp_path: Path) -> None:
     for text in ("At 1.4 s.", "在1.4秒。", "A los 1.4 s.", "1.4s"):
         assert tokenizer.encode(text).count(time_token) == 1, text
         assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_heads_must_find_their_layers(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="among the 3 layers, got 2 and 4"):
+        words(tmp_path, num_layers=3, event_layer=2, look_up_layer=3)
 
 
 def answers_of(row: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> list[str]:
@@ -401,7 +406,7 @@ def test_a_taught_pooling_must_fit(tmp_path: Path) -> None:
 
 
 def test_the_lesson_sees_every_frame_and_names_every_fact(tmp_path: Path) -> None:
-    config = words(tmp_path, num_layers=3, event_layer=2, look_up_layer=3)
+    config = words(tmp_path, num_layers=3, event_layer=1, look_up_layer=2)
     tokenizer = make_tokenizer(config)
     data = Dialogues(config, tokenizer)
     lesson = LanguageLesson(config, tokenizer)

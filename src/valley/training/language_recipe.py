@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
@@ -42,7 +42,7 @@ class LanguageConfig(LessonConfig):
     temporal_pooling_config: dict[str, Any] = Field(default_factory=dict)
     # As many as the tower has that is put before the language model.
     num_patches: PositiveInt = 64
-    # The layers whose hidden states the heads read.
+    # The layers whose hidden states the heads read; the one behind look_up_layer says the time.
     event_layer: PositiveInt = 2
     look_up_layer: PositiveInt = 4
     event_weight: float = 0.5
@@ -57,6 +57,15 @@ class LanguageConfig(LessonConfig):
     english_until: float = Field(default=0.05, ge=0, le=1)
     rich_from: float = Field(default=0.3, ge=0, le=1)
     rich_share: float = Field(default=0.35, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> LanguageConfig:
+        if not max(self.event_layer, self.look_up_layer + 1) <= self.num_layers:
+            raise ValueError(
+                f"want event_layer and the layer behind look_up_layer among the {self.num_layers} layers, "
+                f"got {self.event_layer} and {self.look_up_layer + 1}"
+            )
+        return self
 
 
 def make_tokenizer(config: LanguageConfig) -> PreTrainedTokenizerFast:
