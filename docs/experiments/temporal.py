@@ -139,6 +139,7 @@ def run(variant: Variant, seed: int, asked: argparse.Namespace) -> Path:
                 "temporal_pooling": variant.pooling,
                 "temporal_pooling_config": dict(variant.options),
                 "num_frames": variant.num_frames,
+                "temporal_pooling_weights": None,  # every pooling begins anew
             }
         else:
             fields["model"] = {"checkpoint": str(align)}
