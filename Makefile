@@ -46,9 +46,9 @@ slow: $(STAMP)   ## the slow tests
 # BUDGET says how long the embedded model may take on two cores. A stage that is finished is not run again; one that
 # was interrupted goes on where it was. Steps of vision, language, align and instruct:
 BUDGET ?= 2h
-STEPS_30m := 3500 2200 150 900
-STEPS_2h := 12000 11000 300 3000
-STEPS_8h := 30000 42000 600 16000
+STEPS_30m := 3500 2200 100 900
+STEPS_2h := 12000 11000 150 3000
+STEPS_8h := 30000 42000 300 16000
 STEPS := $(STEPS_$(BUDGET))
 MINI := out/mini-$(BUDGET)
 mini: $(MINI)/instruct/training.json ## rebuild the embedded model from nothing (BUDGET=30m, 2h or 8h) and score it

@@ -139,7 +139,8 @@ def run(variant: Variant, seed: int, asked: argparse.Namespace) -> Path:
                 "temporal_pooling": variant.pooling,
                 "temporal_pooling_config": dict(variant.options),
                 "num_frames": variant.num_frames,
-                "temporal_pooling_weights": None,  # every pooling begins anew
+                "temporal_pooling_weights": None,  # every pooling begins anew, and so does the projector
+                "projector_from_lessons": False,
             }
         else:
             fields["model"] = {"checkpoint": str(align)}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, CLIPVisionModel, PreTrainedTokenizerFast
 
@@ -20,6 +21,7 @@ from valley.synthetic.world import COLORS, LANGUAGES, SHAPES
 from valley.training.assembly import load_or_compose
 from valley.training.config import ModelSettings
 from valley.training.frame_labels import (
+    FRAME_WIDTH,
     OBJECT_WIDTH,
     PATCH_WIDTH,
     color_of_patch,
@@ -27,6 +29,7 @@ from valley.training.frame_labels import (
     object_numbers,
     patch_numbers,
 )
+from valley.training.handing_on import SEE_NAME, projector_of, save_see
 from valley.training.labelling import encode
 from valley.training.language_facts import HISTORY_FACTS, IGNORED
 from valley.training.language_pretraining import LanguageLesson, train_language
@@ -367,6 +370,7 @@ def test_the_lesson_speaks_the_processors_prompt(tmp_path: Path) -> None:
             temporal_pooling="transformer",
             temporal_pooling_config=config.temporal_pooling_config,
             temporal_pooling_weights=tmp_path / "words",
+            projector_from_lessons=True,
             vision_feature_layer=-1,
             frame_times=True,
         )
@@ -389,6 +393,20 @@ def test_the_lesson_speaks_the_processors_prompt(tmp_path: Path) -> None:
     assert pictures
 
 
+def test_a_projector_begins_where_the_lessons_ended(tmp_path: Path) -> None:
+    """On numbers that stand apart, the product of the maps is what the language lesson was shown."""
+    width, dim = FRAME_WIDTH + PATCH_WIDTH, 7
+    see_frame, see_patch = nn.Linear(FRAME_WIDTH, dim), nn.Linear(PATCH_WIDTH, dim)
+    save_see(see_frame, see_patch, tmp_path)
+    tower_read = {"weight": torch.eye(width), "bias": torch.zeros(width)}
+    weight, bias = projector_of(tower_read, load_file(tmp_path / SEE_NAME))
+    frame, patch = torch.rand(FRAME_WIDTH), torch.rand(PATCH_WIDTH)
+    patch[-len(COLORS) :] = torch.eye(len(COLORS))[2]
+    nothing = torch.zeros(width)
+    torch.testing.assert_close(weight @ torch.cat([frame, nothing[FRAME_WIDTH:]]) + bias, see_frame(frame))
+    torch.testing.assert_close(weight @ torch.cat([nothing[:FRAME_WIDTH], patch]) + bias, see_patch(patch))
+
+
 def test_a_taught_pooling_must_fit(tmp_path: Path) -> None:
     train_vision(eyes(tmp_path / "eyes", max_steps=1))
     train_language(words(tmp_path / "words", max_steps=1))
@@ -403,6 +421,16 @@ def test_a_taught_pooling_must_fit(tmp_path: Path) -> None:
         settings = ModelSettings(**parts, temporal_pooling_weights=tmp_path / folder)
         with pytest.raises(ConfigError, match=message):
             load_or_compose(settings)
+    with pytest.raises(ConfigError, match="projector_from_lessons: want a linear projector from 32 to 32"):
+        load_or_compose(
+            ModelSettings(
+                vision_tower=str(tmp_path / "eyes"),
+                language_model=str(tmp_path / "words"),
+                vision_feature_layer=-1,
+                projector_type="mlp2x_gelu",
+                projector_from_lessons=True,
+            )
+        )
 
 
 def test_the_lesson_sees_every_frame_and_names_every_fact(tmp_path: Path) -> None:

@@ -76,6 +76,8 @@ class ModelSettings(_Strict):
     temporal_pooling_config: dict[str, Any] | None = None
     # A folder in which a language lesson left the pooling it was taught with; by default a pooling is new.
     temporal_pooling_weights: Path | None = None
+    # Begin with the projector that the lessons in the folders vision_tower and language_model make.
+    projector_from_lessons: bool = False
     projector_type: str | None = None
     vision_feature_layer: int | None = None
     num_frames: PositiveInt | None = None

@@ -5,9 +5,9 @@ images of what the frames show, as numbers. That costs no rendering and no visio
 is the product's own and learns along. Many questions about a clip share one look at it: each sees the clip
 and itself, not the others. Heads speed the lesson up: one says of the pooled tokens, and of what the language
 model makes of them, what every object did in every shot; one numbers the frames; and where an answer begins
-one looks up the object that the question is about, another the time that is asked for. The linear maps and
-the heads are thrown away; what is kept is a plain `LlamaForCausalLM`, its tokenizer, and the pooling. The
-projector that brings real frames into their space is trained afterwards, in stage 1.
+one looks up the object that the question is about, another the time that is asked for. The heads
+are thrown away; what is kept is a plain `LlamaForCausalLM`, its tokenizer, the pooling, and the linear maps,
+of which the projector is made that brings real frames into their space.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from valley.model.temporal_pooling import TemporalPooling, build_temporal_pooling
 from valley.synthetic.world import COLORS
-from valley.training.assembly import POOLING_NAME
 from valley.training.frame_labels import FRAME_WIDTH, PATCH_WIDTH, color_of_patch
+from valley.training.handing_on import save_pooling, save_see
 from valley.training.language_facts import (
     FRAME_FACTS,
     HISTORY_FACTS,
@@ -196,6 +195,7 @@ def train_language(
     result = teach(lesson, Dialogues(config, tokenizer), config, collate=collate, on_event=on_event)
     lesson.language_model.save_pretrained(config.output_dir)
     tokenizer.save_pretrained(config.output_dir)
-    save_file(lesson.temporal_pooling.state_dict(), config.output_dir / POOLING_NAME)
+    save_pooling(lesson.temporal_pooling, config.output_dir)
+    save_see(lesson.see_frame, lesson.see_patch, config.output_dir)
     finish(config, result, on_event)
     return result

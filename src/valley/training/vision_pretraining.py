@@ -32,6 +32,7 @@ from valley.training.frame_labels import (
     frame_labels,
     object_numbers,
 )
+from valley.training.handing_on import save_read
 from valley.training.lessons import LessonConfig, LessonResult, begin, finish, teach
 from valley.training.progress import OnEvent, ignore_event
 from valley.training.record import write_json
@@ -227,6 +228,7 @@ def train_vision(
     lesson = VisionLesson(config)
     result = teach(lesson, ScenePictures(config), config, collate=collate, on_event=on_event)
     lesson.tower.save_pretrained(config.output_dir)
+    save_read(lesson.heads.numbers, config.output_dir)
     pixels = {
         "size": {"height": config.image_size, "width": config.image_size},
         "resample": BICUBIC,
