@@ -6,7 +6,7 @@
     python docs/make_card.py out/core out/core.json out/rich.json out/fixed.json
 
 Nothing between the markers is written by hand. The examples are the first clips of the measured run, a task
-each, whether right or wrong.
+each, whether right or wrong, and the first wrong answers about clips after those.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from valley.video.sampling import FrameSampling
 ROOT = Path(__file__).parents[1]
 CARD, README = ROOT / "docs" / "model-card.md", ROOT / "README.md"
 PICTURE = ROOT / "docs" / "images" / "card.png"
-NUM_EXAMPLES = 10
+NUM_EXAMPLES, NUM_WRONG = 10, 3
+HALF = 0.5
+"""Captions below this score tell more that is wrong or missing than what is right."""
 TILE_PX, GAP_PX = 72, 4
 
 
@@ -83,7 +85,12 @@ def _examples(path: Path) -> list[dict[str, Any]]:
         about = {line["task"]: line for line in normal if _clip(line) == clip}
         order = VIDEO_TASKS[number % len(VIDEO_TASKS) :] + VIDEO_TASKS[: number % len(VIDEO_TASKS)]
         found.append(next(about[task] for task in order if task in about))
-    return found[:NUM_EXAMPLES]
+    right_or_wrong = found[: NUM_EXAMPLES - NUM_WRONG]
+    shown = {_clip(line) for line in right_or_wrong}
+    wrong = {
+        _clip(line): line for line in reversed(normal) if line["score"] < HALF and _clip(line) not in shown
+    }
+    return right_or_wrong + [wrong[clip] for clip in clips if clip in wrong][:NUM_WRONG]
 
 
 def _clip(line: dict[str, Any]) -> str:
@@ -107,7 +114,7 @@ def _draw(clips: list[Path]) -> None:
         for column, pixels in enumerate(read_frames(clip, FrameSampling(num_frames=8)).pixels):
             tile = Image.fromarray(pixels).resize((TILE_PX, TILE_PX))
             sheet.paste(tile, (column * (TILE_PX + GAP_PX), row * (TILE_PX + GAP_PX)))
-    sheet.quantize(128).save(PICTURE, optimize=True)
+    sheet.quantize(256, method=Image.Quantize.FASTOCTREE).save(PICTURE, optimize=True)
 
 
 if __name__ == "__main__":
