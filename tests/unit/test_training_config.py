@@ -62,6 +62,8 @@ def test_a_single_source_needs_no_list(recipe):
         ("model.vision_towr=x", "vision_towr"),
         ("model.checkpoint=x", "checkpoint already decides"),
         ("model={}", "want either a checkpoint"),
+        ("model={checkpoint: x, projector_from_lessons: true}", "leave projector_from_lessons out"),
+        ("model={checkpoint: x, temporal_pooling_weights: y}", "leave temporal_pooling_weights out"),
         ("model={checkpoint: x, num_frames: 4}", "num_frames"),
         ("data=[]", "data"),
         ("data.0.synthetic={kind: captions, num_samples: 1}", "exactly one"),

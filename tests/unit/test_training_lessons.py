@@ -407,6 +407,23 @@ def test_a_projector_begins_where_the_lessons_ended(tmp_path: Path) -> None:
     torch.testing.assert_close(weight @ torch.cat([nothing[:FRAME_WIDTH], patch]) + bias, see_patch(patch))
 
 
+def test_the_mean_can_be_taught_with_too(tmp_path: Path) -> None:
+    """It has no weights; what is saved of it fits a composed model all the same."""
+    train_vision(eyes(tmp_path / "eyes", max_steps=1))
+    train_language(
+        words(tmp_path / "words", max_steps=1, temporal_pooling="mean", temporal_pooling_config={})
+    )
+    model, _ = load_or_compose(
+        ModelSettings(
+            vision_tower=str(tmp_path / "eyes"),
+            language_model=str(tmp_path / "words"),
+            vision_feature_layer=-1,
+            temporal_pooling_weights=tmp_path / "words",
+        )
+    )
+    assert model.config.temporal_pooling == "mean"
+
+
 def test_a_taught_pooling_must_fit(tmp_path: Path) -> None:
     train_vision(eyes(tmp_path / "eyes", max_steps=1))
     train_language(words(tmp_path / "words", max_steps=1))

@@ -94,6 +94,11 @@ class ModelSettings(_Strict):
         composing = [name for name in COMPOSING_SETTINGS if getattr(self, name) is not None]
         if self.checkpoint is not None and composing:
             raise ValueError(f"checkpoint already decides {', '.join(composing)}; leave them out")
+        handed_on = [n for n in ("temporal_pooling_weights", "projector_from_lessons") if getattr(self, n)]
+        if self.checkpoint is not None and handed_on:
+            raise ValueError(
+                f"checkpoint has its own projector and pooling; leave {', '.join(handed_on)} out"
+            )
         if self.checkpoint is None and (self.vision_tower is None or self.language_model is None):
             raise ValueError("want either a checkpoint, or a vision_tower and a language_model")
         return self

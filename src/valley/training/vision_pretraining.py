@@ -1,9 +1,10 @@
 """Teaches a small CLIP vision tower to see the synthetic world, from nothing.
 
-Dense heads carry the lesson and are thrown away: at equal frames a contrastive or captioning loss learned no
-position. On the last layer the class token tells of every colour, and each patch token of one (presence,
-shape, position, radius, turn), of the background, and whether this is the world at all; half way up, the
-patch tokens tell what covers them. The tower is saved as a plain `CLIPVisionModel`.
+Dense heads carry the lesson: at equal frames a contrastive or captioning loss learned no position. On the
+last layer the class token tells of every colour, and each patch token of one (presence, shape, position,
+radius, turn), of the background, and whether this is the world at all; half way up, the patch tokens tell
+what covers them. The heads are thrown away, but for the plain map that reads the numbers. The tower is
+saved as a plain `CLIPVisionModel`.
 """
 
 from __future__ import annotations
@@ -116,9 +117,10 @@ class AttributeHeads(nn.Module):
         elsewhere = numbers[:, 0, FRAME_WIDTH:].square().mean() + numbers[:, 1:, :FRAME_WIDTH].square().mean()
         names = self.class_names(tokens[:, 0]).float()
         foreign = F.binary_cross_entropy_with_logits(names[:, -1], batch["foreign"])
-        one_world = by_class[:, -1] - batch["foreign"], by_patch[..., OBJECT_WIDTH + BACKGROUND_WIDTH]
-        foreign = foreign + one_world[0].square().mean()
-        foreign = foreign + (one_world[1] - batch["foreign"][:, None]).square().mean()
+        foreign = foreign + (by_class[:, -1] - batch["foreign"]).square().mean()
+        told_by_patches = by_patch[..., OBJECT_WIDTH + BACKGROUND_WIDTH]
+        foreign = foreign + (told_by_patches - batch["foreign"][:, None]).square().mean()
+        color_error = by_patch[..., -len(COLORS) :] - torch.eye(len(COLORS))[colors]
         want, shapes = batch["numbers"][own], batch["shapes"][own]
         here = batch["patch_shapes"][own] != -100
         kinds = self.local(self.local_norm(local[own])).float()
@@ -131,10 +133,7 @@ class AttributeHeads(nn.Module):
                 batch["background"][own][:, None].expand(-1, len(colors), -1),
             ),
             "patch_names": _name_error(self.patch_names(tokens[own, 1:]).float(), shapes[:, colors]),
-            "patch_color": (by_patch[..., -len(COLORS) :] - torch.eye(len(COLORS))[colors])
-            .square()
-            .sum(-1)
-            .mean(),
+            "patch_color": color_error.square().sum(-1).mean(),
             "elsewhere": elsewhere,
             "foreign": foreign,
             "local_color": F.cross_entropy(
