@@ -138,8 +138,6 @@ def kill_after(step):
 
 @pytest.mark.parametrize("muon", [{}, {"language_model": 1e-3}], ids=["adamw", "muon"])
 def test_a_killed_run_goes_on_to_the_same_weights(config, tmp_path, muon):
-    if muon and not hasattr(torch.optim, "Muon"):
-        pytest.skip("this torch has no Muon")
     fields = {
         "stage": "finetune",
         "muon_learning_rates": muon,

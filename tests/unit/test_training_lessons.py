@@ -17,6 +17,7 @@ from valley.errors import ConfigError
 from valley.synthetic.generator import draw_scene
 from valley.synthetic.render import render_frames
 from valley.synthetic.scene import Background, Event, Scene, SceneObject, Shot
+from valley.synthetic.wording import verdict_of
 from valley.synthetic.world import COLORS, LANGUAGES, SHAPES
 from valley.training.assembly import load_or_compose
 from valley.training.config import ModelSettings
@@ -31,8 +32,13 @@ from valley.training.frame_labels import (
 )
 from valley.training.handing_on import SEE_NAME, projector_of, save_see
 from valley.training.labelling import encode
-from valley.training.language_facts import HISTORY_FACTS, IGNORED
-from valley.training.language_pretraining import LanguageLesson, train_language
+from valley.training.language_facts import (
+    ANSWER_FACTS,
+    HISTORY_FACTS,
+    IGNORED,
+    QUESTION_FACTS,
+)
+from valley.training.language_pretraining import LanguageLesson, begin_with, train_language
 from valley.training.language_recipe import LanguageConfig, make_tokenizer
 from valley.training.language_rows import Dialogues, collate, packed_mask, packed_positions
 from valley.training.lessons import CHECKPOINT_NAME, LessonConfig, teach
@@ -457,7 +463,7 @@ def test_the_lesson_sees_every_frame_and_names_every_fact(tmp_path: Path) -> Non
     lesson = LanguageLesson(config, tokenizer)
     batch = collate([data[i] for i in range(6)])
     losses = lesson(batch)
-    assert set(losses) == {"words", "pooled", "events", "frames", "look_up", "times"}
+    assert set(losses) == {"words", "pooled", "events", "frames", "look_up", "told", "answers"}
     torch.stack(list(losses.values())).sum().backward()
     assert all(p.grad is not None for n, p in lesson.named_parameters() if "language_model" in n)
     for part in (lesson.see_frame, lesson.see_patch, lesson.temporal_pooling.encoder.layers[0].linear1):
@@ -465,3 +471,77 @@ def test_the_lesson_sees_every_frame_and_names_every_fact(tmp_path: Path) -> Non
         assert float(part.weight.grad.abs().sum()) > 0
     assert {task: len(seen) for task, seen in lesson.measures.items()} == Counter(batch["tasks"])
     assert {right for seen in lesson.measures.values() for right in seen} <= {0.0, 1.0}
+
+
+def test_a_lesson_goes_on_from_a_finished_one(tmp_path: Path) -> None:
+    first = words(tmp_path / "first", max_steps=1)
+    train_language(first)
+    further = words(tmp_path / "further", max_steps=1, seed=5, base=tmp_path / "first")
+    tokenizer = make_tokenizer(further)
+    assert tokenizer.get_vocab() == make_tokenizer(first).get_vocab()
+    lesson = LanguageLesson(further, tokenizer)
+    begin_with(lesson, tmp_path / "first")
+    save_see(lesson.see_frame, lesson.see_patch, tmp_path)
+    left, kept = load_file(tmp_path / "first" / SEE_NAME), load_file(tmp_path / SEE_NAME)
+    assert all(torch.equal(left[name], kept[name]) for name in left)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "first")
+    assert all(torch.equal(p, lesson.language_model.state_dict()[n]) for n, p in model.state_dict().items())
+    assert train_language(further).num_steps == 1
+    wider = words(tmp_path / "wider", hidden_size=64, base=tmp_path / "first")
+    with pytest.raises(ConfigError, match="was made by another recipe"):
+        train_language(wider)
+    with pytest.raises(ConfigError, match="base: want a folder that"):
+        train_language(words(tmp_path / "absent", base=tmp_path))
+
+
+def test_heads_look_up_each_object_where_a_caption_comes_to_it(tmp_path: Path) -> None:
+    config = words(tmp_path, rich_from=0.0, rich_share=0.5, english_until=0.0)
+    tokenizer = make_tokenizer(config)
+    data = Dialogues(config, tokenizer)
+    colors = {
+        "en": ("red", "green", "blue", "yellow", "purple", "orange"),
+        "zh": ("红色", "绿色", "蓝色", "黄色", "紫色", "橙色"),
+        "es": ("roj", "verde", "azul", "amarill", "morad", "naranja"),
+    }
+    checked = 0
+    for index in range(60):
+        row = data[index]
+        for place, facts in zip(row["told_places"].tolist(), row["told"].tolist(), strict=True):
+            said = tokenizer.decode(row["ids"][place + 1 : place + 30].clamp(min=0))
+            number = facts[list(QUESTION_FACTS).index("color")]
+            named = [
+                min((at, k) for k, word in enumerate(known) if (at := said.find(word)) >= 0)
+                for known in colors.values()
+                if any(word in said for word in known)
+            ]
+            assert min(named)[1] == list(COLORS.values()).index(list(COLORS.values())[number]), said
+            checked += 1
+    assert checked > 100
+
+
+def test_heads_are_told_what_an_answer_comes_to(tmp_path: Path) -> None:
+    config = words(tmp_path, dialogue_share=1.0, english_until=1.0)
+    tokenizer = make_tokenizer(config)
+    data = Dialogues(config, tokenizer)
+    seen = Counter[str]()
+    for index in range(150):
+        row, drawn = data[index], data.stream(index).draw(index)
+        for facts, asked, question in zip(row["answer_facts"], row["facts"], drawn.asked, strict=True):
+            told = {n: k for n, k in zip(ANSWER_FACTS, facts.tolist(), strict=True) if k != IGNORED}
+            seen.update(told)
+            looked_up = dict(zip(QUESTION_FACTS, asked.tolist(), strict=True))
+            match question.task:
+                case "exist" | "happens" if drawn.truth is not None and not drawn.truth.foreign:
+                    assert told == {"verdict": verdict_of(question.answer, drawn.language)}
+                case "order" if told:
+                    first, second = (looked_up[name] for name in ("one_frame", "other_frame"))
+                    assert (first < second) == told["one_is_first"]
+                case "count" if told:
+                    assert ("one", "two", "three", "four")[told["number"]] in question.answer
+                case "when" if told:
+                    assert f"{told['tenths_s'] / 10:.1f}" in question.answer
+                case "unanswerable" if told:
+                    assert told == {"presupposes": int("There is no" not in question.answer)}
+                case _:
+                    assert not told
+    assert all(seen[name] > 5 for name in ANSWER_FACTS), seen

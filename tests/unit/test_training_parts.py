@@ -99,7 +99,6 @@ def step(network, optimizer):
     optimizer.step()
 
 
-@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")
 def test_muon_takes_the_layers_and_goes_on_from_its_saved_state():
     torch.manual_seed(0)
     network = Network()

@@ -66,6 +66,7 @@ class Question:
         expects: how an answer is scored.
         at_s: for questions about a time, the exact one in seconds; `answer` may say that of a frame.
         presupposes: whether what the question takes for granted is there; None where it is sure to be.
+        compares: the two objects that are compared, as the question names them.
     """
 
     task: str
@@ -77,6 +78,7 @@ class Question:
     expects: Expects = "exact"
     at_s: float | None = None
     presupposes: bool | None = None
+    compares: tuple[ObjectTruth, ...] = ()
 
 
 def ask(
@@ -116,6 +118,7 @@ def ask(
         asked.expects,
         asked.at_s,
         asked.presupposes,
+        asked.compares,
     )
 
 

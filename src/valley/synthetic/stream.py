@@ -36,20 +36,20 @@ FOREIGN_SHARE = 0.06
 """Footage of another world, about which any question gets the same honest answer."""
 
 TASK_SHARES: Mapping[str, float] = {
-    "color": 0.6,
-    "shape": 0.6,
+    "color": 0.5,
+    "shape": 0.4,
     "size": 0.4,
-    "direction": 1.0,
-    "action": 2.0,
+    "direction": 0.8,
+    "action": 1.6,
     "count": 0.8,
-    "exist": 1.2,
-    "happens": 1.5,
-    "order": 2.0,
-    "when": 1.3,
-    "cause": 2.5,
-    "unanswerable": 1.3,
+    "exist": 1.6,
+    "happens": 1.8,
+    "order": 2.2,
+    "when": 2.0,
+    "cause": 1.8,
+    "unanswerable": 1.8,
     "caption": 1.8,
-    "description": 0.9,
+    "description": 1.0,
 }
 """How often each task is tried; what needs several facts, or is seldom possible, more often."""
 

@@ -69,6 +69,7 @@ class Asked:
         verdict: for yes/no questions.
         at_s: for questions about a time.
         presupposes: whether what the question takes for granted is there; None where it is sure to be.
+        compares: the two objects that are compared, as the question names them.
     """
 
     phrasing: str
@@ -79,6 +80,7 @@ class Asked:
     verdict: bool | None = None
     at_s: float | None = None
     presupposes: bool | None = None
+    compares: tuple[ObjectTruth, ...] = ()
 
 
 def draw(rng: np.random.Generator, count: int) -> int:
@@ -198,10 +200,9 @@ def order(truth: Truth, language: str, rng: np.random.Generator) -> Asked | None
     if not pairs:
         return None
     first, second = pairs[draw(rng, len(pairs))]
-    names = [wording.name_of(first, language), wording.name_of(second, language)]
-    if rng.random() < 0.5:
-        names.reverse()
-    return Asked("order", {"one": names[0], "other": names[1]}, wording.order_answer(first, language), first)
+    one, other = (second, first) if rng.random() < 0.5 else (first, second)
+    names = {"one": wording.name_of(one, language), "other": wording.name_of(other, language)}
+    return Asked("order", names, wording.order_answer(first, language), first, compares=(one, other))
 
 
 def when(truth: Truth, language: str, rng: np.random.Generator) -> Asked | None:

@@ -15,12 +15,14 @@ from torch import Tensor
 
 from valley.synthetic.questions import Question
 from valley.synthetic.stream import MOST_FRAMES, Drawn
-from valley.synthetic.truth import ObjectTruth
-from valley.synthetic.world import COLORS, DIRECTIONS, EVENTS, SHAPES, SIZES
+from valley.synthetic.truth import ObjectTruth, ShotTruth
+from valley.synthetic.wording import count_answer, name_of, shots_answer
+from valley.synthetic.world import COLORS, DIRECTIONS, EVENTS, LANGUAGES, SHAPES, SIZES
 from valley.training.language_recipe import LONGEST_S
 
 IGNORED = -100
 MOST_SHOTS = 3
+MOST_COUNTED = 4
 ABSENT_WEIGHT = 0.1
 """Most colours are not in a shot, which is soon known; what the others do must not drown in that."""
 
@@ -43,9 +45,15 @@ _OBJECT: dict[str, Any] = {
 }
 
 QUESTION_FACTS = _numbered(
-    color=COLORS, event=EVENTS, shot=range(MOST_SHOTS), **_OBJECT, foreign=(False, True)
+    color=COLORS,
+    event=EVENTS,
+    shot=range(MOST_SHOTS),
+    **_OBJECT,
+    foreign=(False, True),
+    one_frame=range(MOST_FRAMES),
+    other_frame=range(MOST_FRAMES),
 )
-"""Of the object that a question is about, and of the time it asks for."""
+"""Of the object that a question is about, of the time it asks for, and of the objects that it compares."""
 
 HISTORY_FACTS = _numbered(event=(*EVENTS, None), **_OBJECT)
 """Of each colour in a shot; the event None: there is no such object."""
@@ -58,8 +66,23 @@ FRAME_FACTS = _numbered(
 )
 """Of each frame of a clip; its time is said in tenths of seconds."""
 
-TIME_FACTS = _numbered(tenths_s=range(10 * LONGEST_S))
-"""Of the answer to a question about a time."""
+ANSWER_FACTS = _numbered(
+    tenths_s=range(10 * LONGEST_S),
+    verdict=(False, True),
+    one_is_first=(False, True),
+    presupposes=(False, True),
+    number=range(1, MOST_COUNTED + 1),
+)
+"""What an answer comes to: a time, yes or no, which of two comes first, whether what is asked about is there,
+how many."""
+
+
+_COUNTED = {
+    answer(number, language): number
+    for number in range(1, MOST_COUNTED + 1)
+    for language in LANGUAGES
+    for answer in (count_answer, shots_answer)
+}
 
 
 def width(kinds: Kinds) -> int:
@@ -71,7 +94,10 @@ def question_facts(question: Question, drawn: Drawn) -> list[int]:
     """Number what is known of the object that a question is about: `QUESTION_FACTS`."""
     told = [IGNORED] * len(QUESTION_FACTS)
     names = list(QUESTION_FACTS)
-    if question.about is not None:
+    if question.compares:
+        begins = [item.start_s for item in question.compares]
+        told[-2:] = [IGNORED if at_s is None else _nearest_frame(drawn, at_s) for at_s in begins]
+    elif question.about is not None:
         told = _told_of(question.about, question.at_s, drawn, QUESTION_FACTS)
     elif question.at_s is not None:
         told[names.index("frame")] = _nearest_frame(drawn, question.at_s)
@@ -82,11 +108,50 @@ def question_facts(question: Question, drawn: Drawn) -> list[int]:
     return told
 
 
-def time_facts(question: Question, drawn: Drawn) -> list[int]:
-    """Number the time that is to be said: `TIME_FACTS`."""
-    if question.at_s is None:
-        return [IGNORED]
-    return [_tenths(drawn.times_s[_nearest_frame(drawn, question.at_s)])]
+def answer_facts(question: Question, drawn: Drawn) -> list[int]:
+    """Number what the answer comes to: `ANSWER_FACTS`."""
+    at_s = question.at_s
+    known = {
+        "tenths_s": None if at_s is None else _tenths(drawn.times_s[_nearest_frame(drawn, at_s)]),
+        "verdict": question.verdict,
+        "one_is_first": question.compares[0] is question.about if question.compares else None,
+        "presupposes": question.presupposes,
+        "number": _COUNTED.get(question.answer) if question.task == "count" else None,
+    }
+    return _numbers(known, ANSWER_FACTS)
+
+
+def told_objects(question: Question, drawn: Drawn) -> list[tuple[int, list[int]]]:
+    """Find where a caption or a description comes to each object: (character, its `QUESTION_FACTS`)."""
+    truth = drawn.truth
+    if truth is None or truth.foreign or question.expects != "facts":
+        return []
+    answer, found = question.answer.lower(), []
+    for shot in truth.shots:
+        in_order = list(shot.objects)
+        if question.task == "description":
+            in_order *= 1 if truth.is_image else 2
+        elif not truth.is_image:  # what is hit is told of beside what hits it
+            in_order = [told for o in in_order if o.event != "pushed" for told in (o, *_pushed_by(o, shot))]
+        begin = found[-1][0] + 1 if found else 0
+        for item in in_order:
+            at = min(
+                (
+                    place
+                    for language in LANGUAGES
+                    for article, with_size in (("a", True), ("the", False))
+                    for name in [name_of(item, language, article=article, with_size=with_size)]
+                    if (place := answer.find(name, begin)) >= 0
+                ),
+                default=None,
+            )
+            assert at is not None, f"{question.answer!r} does not tell of {item}"
+            facts = _told_of(item, item.start_s, drawn, QUESTION_FACTS)
+            if truth.is_image:
+                facts[list(QUESTION_FACTS).index("event")] = IGNORED
+            found.append((at, facts))
+            begin = at + 1
+    return found
 
 
 def history_facts(drawn: Drawn) -> np.ndarray:
@@ -115,6 +180,10 @@ def frame_facts(drawn: Drawn) -> np.ndarray:
     return facts
 
 
+def _pushed_by(item: ObjectTruth, shot: ShotTruth) -> list[ObjectTruth]:
+    return [o for o in shot.objects if item.event == "hits" and (o.color, o.shape) == item.partner]
+
+
 def _tenths(time_s: float) -> int:
     """Count the tenths of seconds that the words for a time say."""
     return min(round(10 * float(f"{np.float32(time_s):.1f}")), 10 * LONGEST_S - 1)
@@ -139,7 +208,12 @@ def _told_of(item: ObjectTruth, at_s: float | None, drawn: Drawn, kinds: Kinds) 
         "end_frame": None if item.end_s is None else _nearest_frame(drawn, item.end_s),
         "foreign": False,
     }
-    return [IGNORED if known[name] is None else values[known[name]] for name, values in kinds.items()]
+    return _numbers(known, kinds)
+
+
+def _numbers(known: Mapping[str, Any], kinds: Kinds) -> list[int]:
+    told = ((known.get(name), values) for name, values in kinds.items())
+    return [IGNORED if value is None else values[value] for value, values in told]
 
 
 def facts_loss(logits: Tensor, labels: Tensor, kinds: Kinds) -> Tensor:

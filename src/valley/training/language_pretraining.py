@@ -4,32 +4,36 @@ It learns to converse about clips before it ever sees a pixel: in place of the p
 images of what the frames show, as numbers. That costs no rendering and no vision tower. The temporal pooling
 is the product's own and learns along. Many questions about a clip share one look at it: each sees the clip
 and itself, not the others. Heads speed the lesson up: one says of the pooled tokens, and of what the language
-model makes of them, what every object did in every shot; one numbers the frames; and where an answer begins
-one looks up the object that the question is about, another the time that is asked for. The heads
-are thrown away; what is kept is a plain `LlamaForCausalLM`, its tokenizer, the pooling, and the linear maps,
-of which the projector is made that brings real frames into their space.
+model makes of them, what every object did in every shot; one numbers the frames; one looks up the object
+that a question is about where the answer begins, and each object of a caption where the caption comes to it;
+and one says what the answer comes to, such as a time, or yes or no. The heads are thrown away; what is kept
+is a plain `LlamaForCausalLM`, its tokenizer, the pooling, and the linear maps, of which the projector is
+made that brings real frames into their space.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
+from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from valley.errors import ConfigError
 from valley.model.temporal_pooling import TemporalPooling, build_temporal_pooling
 from valley.synthetic.world import COLORS
 from valley.training.frame_labels import FRAME_WIDTH, PATCH_WIDTH, color_of_patch
 from valley.training.handing_on import save_pooling, save_see
 from valley.training.language_facts import (
+    ANSWER_FACTS,
     FRAME_FACTS,
     HISTORY_FACTS,
     IGNORED,
     MOST_SHOTS,
     QUESTION_FACTS,
-    TIME_FACTS,
     Kinds,
     facts_loss,
     width,
@@ -37,7 +41,11 @@ from valley.training.language_facts import (
 from valley.training.language_recipe import LanguageConfig, make_tokenizer
 from valley.training.language_rows import Dialogues, collate, packed_mask, packed_positions
 from valley.training.lessons import LessonResult, begin, finish, teach
+from valley.training.precision import wants_bf16
 from valley.training.progress import OnEvent, ignore_event
+
+LESSON_NAME = "lesson.safetensors"
+"""The lesson whole, heads and all, from which another one can go on."""
 
 QUIET = 0.25
 """Size at which a new pooling's tokens begin: loud ones would leave the layers behind them nothing to say."""
@@ -83,7 +91,8 @@ class LanguageLesson(nn.Module):
         super().__init__()
         self.config = config
         self.language_model = make_language_model(config, tokenizer)
-        self.language_model.set_attn_implementation("eager")  # on a CPU the faster one for short rows
+        # Each is on a CPU the faster one for short rows.
+        self.language_model.set_attn_implementation("eager" if wants_bf16(config.bf16) else "sdpa")
         self.temporal_pooling = make_pooling(config)
         dim = config.hidden_size
         self.see_frame = nn.Linear(FRAME_WIDTH, dim)
@@ -92,7 +101,7 @@ class LanguageLesson(nn.Module):
         self.event_head = _head(dim, HISTORY_FACTS, times=MOST_SHOTS)
         self.frame_head = _head(dim, FRAME_FACTS)
         self.look_up_head = _head(dim, QUESTION_FACTS)
-        self.time_head = _head(dim, TIME_FACTS)
+        self.answer_head = _head(dim, ANSWER_FACTS)
         self.measures: dict[str, list[float]] = {}
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
@@ -119,8 +128,9 @@ class LanguageLesson(nn.Module):
         self._measure(logits.detach().argmax(-1) == labels, said, batch)
         digested = out.hidden_states[config.event_layer]
         asked = out.hidden_states[config.look_up_layer][batch["answer_starts"].unbind(1)]
-        # Which frame is known by then; its time is one look back further on.
-        fetched = out.hidden_states[config.look_up_layer + 1][batch["answer_starts"].unbind(1)]
+        told = out.hidden_states[config.look_up_layer][batch["told_places"].unbind(1)]
+        # What is asked about is known by then; what follows from it is one layer further on.
+        decided = out.hidden_states[config.look_up_layer + 1][batch["answer_starts"].unbind(1)]
         # Of the patch tokens, the last two of each colour have all other colours before them.
         late = (numbers < config.num_patches) & (numbers >= config.num_patches - 2 * len(COLORS))
         is_frame = numbers >= config.num_patches
@@ -140,7 +150,10 @@ class LanguageLesson(nn.Module):
             ),
             "look_up": config.look_up_weight
             * facts_loss(self.look_up_head(asked), batch["facts"], QUESTION_FACTS),
-            "times": config.look_up_weight * facts_loss(self.time_head(fetched), batch["times"], TIME_FACTS),
+            "told": config.look_up_weight
+            * facts_loss(self.look_up_head(told), batch["told"], QUESTION_FACTS),
+            "answers": config.look_up_weight
+            * facts_loss(self.answer_head(decided), batch["answer_facts"], ANSWER_FACTS),
         }
 
     def _pool(self, patches: Tensor, num_frames: Tensor) -> Tensor:
@@ -180,6 +193,21 @@ def _history_loss(logits: Tensor, history: Tensor) -> Tensor:
     return facts_loss(logits.unflatten(-1, (MOST_SHOTS, -1)), history, HISTORY_FACTS)
 
 
+def begin_with(lesson: LanguageLesson, base: Path) -> None:
+    """Begin with what a finished lesson left.
+
+    Raises:
+        ConfigError: the folder is not what a language lesson leaves, or its parts have other widths.
+    """
+    path = base / LESSON_NAME
+    if not path.is_file():
+        raise ConfigError(f"base: want a folder that a language lesson left, got {base}")
+    try:
+        load_model(lesson, path)
+    except RuntimeError as error:
+        raise ConfigError(f"base: {base} was made by another recipe ({error})") from error
+
+
 def train_language(
     config: LanguageConfig, on_event: OnEvent = ignore_event, *, restart: bool = False
 ) -> LessonResult:
@@ -192,10 +220,13 @@ def train_language(
     torch.manual_seed(config.seed)
     tokenizer = make_tokenizer(config)
     lesson = LanguageLesson(config, tokenizer)
+    if config.base is not None:
+        begin_with(lesson, config.base)
     result = teach(lesson, Dialogues(config, tokenizer), config, collate=collate, on_event=on_event)
     lesson.language_model.save_pretrained(config.output_dir)
     tokenizer.save_pretrained(config.output_dir)
     save_pooling(lesson.temporal_pooling, config.output_dir)
     save_see(lesson.see_frame, lesson.see_patch, config.output_dir)
+    save_model(lesson, str(config.output_dir / LESSON_NAME))
     finish(config, result, on_event)
     return result

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from valley.errors import ConfigError
 from valley.model.composing_valley import CHAT_TOKENS, END_TOKEN, PAD_TOKEN
 from valley.model.visual_layout import VISUAL_TOKENS
 from valley.synthetic.stream import SampleStream
@@ -30,6 +32,8 @@ class LanguageConfig(LessonConfig):
     """Recipe of the language model."""
 
     stage: Literal["language"]
+    # Go on from what a finished language lesson left in this folder: words, model, pooling and maps.
+    base: Path | None = None
     vocab_size: PositiveInt = 2000
     tokenizer_dialogues: PositiveInt = 6000
     hidden_size: PositiveInt = 128
@@ -69,7 +73,15 @@ class LanguageConfig(LessonConfig):
 
 
 def make_tokenizer(config: LanguageConfig) -> PreTrainedTokenizerFast:
-    """Train the byte-level BPE tokenizer; it can spell any text of any language."""
+    """Train the byte-level BPE tokenizer, which can spell any text, or take that of the base.
+
+    Raises:
+        ConfigError: there is no tokenizer in the base.
+    """
+    if config.base is not None:
+        if not (config.base / "tokenizer.json").is_file():
+            raise ConfigError(f"base: want a folder that a language lesson left, got {config.base}")
+        return PreTrainedTokenizerFast.from_pretrained(config.base)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(  # pyright: ignore[reportAttributeAccessIssue]
         [

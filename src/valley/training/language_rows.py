@@ -29,13 +29,14 @@ from valley.training.frame_labels import (
     patch_numbers,
 )
 from valley.training.language_facts import (
+    ANSWER_FACTS,
     IGNORED,
     QUESTION_FACTS,
-    TIME_FACTS,
+    answer_facts,
     frame_facts,
     history_facts,
     question_facts,
-    time_facts,
+    told_objects,
 )
 from valley.training.language_recipe import LONGEST_S, LanguageConfig
 
@@ -75,8 +76,9 @@ class Dialogues(Dataset[dict[str, Any]]):
             `segments` i64[token], 0 where all see it, else the number of the question; `labels` and
             `weights` [token]; `patches` f32[frame color number] and `frames` f32[frame number];
             `history` i64[color shot fact] and `frame_facts` i64[frame fact]; `answer_starts` i64[question],
-            the tokens whose successors begin the answers; `facts` and `times` i64[question fact];
-            `tasks`, the questions' names.
+            the tokens whose successors begin the answers; `facts` and `answer_facts` i64[question fact];
+            `told_places` i64[object], the tokens whose successors begin to tell of an object, and `told`
+            i64[object fact]; `tasks`, the questions' names.
         """
         stream, rng = self.stream(index), np.random.default_rng([self.config.seed, 3, index])
         if rng.random() < self.config.dialogue_share:
@@ -112,7 +114,9 @@ class Dialogues(Dataset[dict[str, Any]]):
             "weights": [0.0] * count,
             "answer_starts": [],
             "facts": [],
-            "times": [],
+            "answer_facts": [],
+            "told_places": [],
+            "told": [],
             "tasks": [],
         }
 
@@ -135,7 +139,7 @@ class Dialogues(Dataset[dict[str, Any]]):
     def _add(
         self, row: dict[str, list[Any]], question: Question, drawn: Drawn, *, segment: int, opens_turn: bool
     ) -> None:
-        encoded = self.tokenizer.backend_tokenizer.encode_batch_fast(
+        encoded = self.tokenizer.backend_tokenizer.encode_batch(
             [question.text, question.answer], add_special_tokens=False
         )
         asked, answer = ([*e.ids, self.ids["<|end|>"]] for e in encoded)
@@ -152,7 +156,10 @@ class Dialogues(Dataset[dict[str, Any]]):
         row["weights"] += [0.0] * len(before) + weights
         row["answer_starts"].append(len(row["ids"]) - len(answer) - 1)
         row["facts"].append(question_facts(question, drawn))
-        row["times"].append(time_facts(question, drawn))
+        row["answer_facts"].append(answer_facts(question, drawn))
+        for character, facts in told_objects(question, drawn):
+            row["told_places"].append(row["answer_starts"][-1] + encoded[1].char_to_token(character))
+            row["told"].append(facts)
         row["tasks"].append(question.task)
 
     def _tensors(self, row: dict[str, list[Any]], drawn: Drawn, rng: np.random.Generator) -> dict[str, Any]:
@@ -162,7 +169,11 @@ class Dialogues(Dataset[dict[str, Any]]):
             "weights": torch.tensor(row["weights"], dtype=torch.float32),
             "answer_starts": torch.tensor(row["answer_starts"], dtype=torch.long),
             "facts": torch.tensor(row["facts"], dtype=torch.long).reshape(-1, len(QUESTION_FACTS)),
-            "times": torch.tensor(row["times"], dtype=torch.long).reshape(-1, len(TIME_FACTS)),
+            "answer_facts": torch.tensor(row["answer_facts"], dtype=torch.long).reshape(
+                -1, len(ANSWER_FACTS)
+            ),
+            "told_places": torch.tensor(row["told_places"], dtype=torch.long),
+            "told": torch.tensor(row["told"], dtype=torch.long).reshape(-1, len(QUESTION_FACTS)),
             "tasks": row["tasks"],
             "patches": torch.from_numpy(patches),
             "frames": torch.from_numpy(frames),
@@ -205,21 +216,20 @@ def _foreign_numbers(count: int, rng: np.random.Generator) -> tuple[np.ndarray, 
 
 
 def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Pad rows into a batch; `answer_starts` become (row, token) pairs, `num_frames` counts real frames."""
+    """Pad rows into a batch; places become (row, token) pairs, `num_frames` counts real frames."""
     fills = {"ids": 0, "segments": -1, "labels": IGNORED, "weights": 0.0}
     fills |= {"patches": 0.0, "frames": 0.0, "frame_facts": IGNORED}
     batch: dict[str, Any] = {
         name: pad_sequence([r[name] for r in rows], batch_first=True, padding_value=fill)
         for name, fill in fills.items()
     }
-    starts = [r["answer_starts"] for r in rows]
-    batch["answer_starts"] = torch.cat(
-        [torch.stack([torch.full_like(s, i), s], 1) for i, s in enumerate(starts)]
-    )
+    for name in ("answer_starts", "told_places"):
+        places = [r[name] for r in rows]
+        batch[name] = torch.cat([torch.stack([torch.full_like(p, i), p], 1) for i, p in enumerate(places)])
     batch["num_frames"] = torch.tensor([len(r["frames"]) for r in rows])
     batch["history"] = torch.stack([r["history"] for r in rows])
-    batch["facts"] = torch.cat([r["facts"] for r in rows])
-    batch["times"] = torch.cat([r["times"] for r in rows])
+    for name in ("facts", "answer_facts", "told"):
+        batch[name] = torch.cat([r[name] for r in rows])
     batch["tasks"] = [task for r in rows for task in r["tasks"]]
     return batch
 

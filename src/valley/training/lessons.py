@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from valley.errors import ConfigError
+from valley.training.muon import Muon
+from valley.training.precision import Bf16, wants_bf16
 from valley.training.progress import OnEvent, TrainingEvent, ignore_event
 from valley.training.record import RECORD_NAME, versions, write_json
 
@@ -50,7 +52,7 @@ class LessonConfig(BaseModel):
     constant_share: float = Field(default=0.0, ge=0, lt=1)
     save_every_steps: PositiveInt = 500
     # Matrix products in bfloat16: twice as fast where the processor has them, several times slower where not.
-    bf16: bool = False
+    bf16: Bf16 = False
 
 
 @dataclass
@@ -111,9 +113,9 @@ def teach(
     checkpoint = config.output_dir / CHECKPOINT_NAME
     optimizers = _optimizers(lesson, config)
     result = LessonResult(config.output_dir, num_steps=_go_on(checkpoint, lesson, optimizers))
-    first_step, began_s = result.num_steps, time.perf_counter()
+    first_step, began_s, bf16 = result.num_steps, time.perf_counter(), wants_bf16(config.bf16)
     for batch in _batches(dataset, config, collate, first_step=first_step):
-        losses = _one_step(lesson, optimizers, batch, rate=_rate(result.num_steps, config), bf16=config.bf16)
+        losses = _one_step(lesson, optimizers, batch, rate=_rate(result.num_steps, config), bf16=bf16)
         result.num_steps += 1
         result.seconds = time.perf_counter() - began_s
         if result.num_steps % config.save_every_steps == 0:
@@ -197,11 +199,7 @@ def _optimizers(lesson: nn.Module, config: LessonConfig) -> list[torch.optim.Opt
         torch.optim.AdamW(rest, lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
     ]
     if config.muon_learning_rate is not None:
-        optimizers.append(
-            torch.optim.Muon(
-                matrices, lr=config.muon_learning_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"
-            )
-        )
+        optimizers.append(Muon(matrices, lr=config.muon_learning_rate))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["full_lr"] = group["lr"]

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from valley.errors import ConfigError
 from valley.training.config import Part
+from valley.training.muon import Muon
 from valley.training.stages import part_of
 
 
@@ -63,11 +63,7 @@ class PartwiseOptimizer:
         betas: tuple[float, float],
         eps: float,
     ) -> torch.optim.Optimizer:
-        """Make the optimizer for the parameters of `model` that move.
-
-        Raises:
-            ConfigError: Muon is wanted and this torch has none.
-        """
+        """Make the optimizer for the parameters of `model` that move."""
         adamw_groups, muon_groups = parameter_groups(
             model,
             learning_rates=learning_rates,
@@ -80,13 +76,7 @@ class PartwiseOptimizer:
         )
         if not muon_groups:
             return adamw
-        if not hasattr(torch.optim, "Muon"):
-            raise ConfigError(
-                f"muon_learning_rates: want torch 2.9 or newer for Muon, got {torch.__version__}"
-            )
-        # match_rms_adamw: steps of the size AdamW would make, so that rates of the two can be compared.
-        muon = torch.optim.Muon(muon_groups, lr=1e-3, adjust_lr_fn="match_rms_adamw")
-        return OptimizerPair(adamw, muon)
+        return OptimizerPair(adamw, Muon(muon_groups))
 
 
 class OptimizerPair(torch.optim.Optimizer):

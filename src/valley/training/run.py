@@ -32,6 +32,7 @@ from valley.training.dataset import SampleError, TrainingDataset, make_source
 from valley.training.loss import make_assistant_loss
 from valley.training.media import MediaTally
 from valley.training.optimizer import PartwiseOptimizer
+from valley.training.precision import wants_bf16
 from valley.training.progress import OnEvent, ProgressCallback, TrainingEvent, ignore_event, read_metrics
 from valley.training.record import (
     RECORD_NAME,
@@ -201,6 +202,7 @@ def _training_arguments(config: TrainConfig, folder: Path) -> TrainingArguments:
         "use_cpu": on_cpu,
         "dataloader_pin_memory": not on_cpu,
         **config.trainer,
+        "bf16": wants_bf16(config.trainer.get("bf16", False)),
         "output_dir": str(folder / CHECKPOINTS_NAME),
         "seed": config.seed,
         "learning_rate": max(config.part_learning_rates.values()),
