@@ -67,6 +67,7 @@ PUBLIC = {
         "--device",
         "--json",
     },
+    "convert": {"paths", "--delta", "--adapter", "--base", "--vision-tower", "--legacy"},
     "doctor": {"--model", "--json"},
     "demo": {"--model", "--examples"},
 }

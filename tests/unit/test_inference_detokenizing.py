@@ -17,8 +17,8 @@ class ByteTokenizer:
         return bytes(i for i in token_ids if i < 256).decode("utf-8", "replace")
 
 
-def pieces_of(ids, tokenizer=None, stop=()):
-    words = Detokenizer(tokenizer or ByteTokenizer(), stop=stop)
+def pieces_of(ids, tokenizer=None, stop=(), prefixes=()):
+    words = Detokenizer(tokenizer or ByteTokenizer(), stop=stop, prefixes=prefixes)
     pieces = []
     for i in ids:
         if words.stopped:
@@ -70,3 +70,33 @@ def test_a_real_tokenizer_gives_what_decode_gives(tiny_processor):
         ids = [generator.randrange(len(tokenizer)) for _ in range(40)]
         whole = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         assert "".join(pieces_of(ids, tokenizer)) == whole.rstrip("\ufffd")
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (" Assistant: hello ###", "hello"),
+        (" Assistant: hello", "hello"),
+        ("\nResponse: Valley: x\n", "x"),
+        ("Assistent: typo", "Assistent: typo"),
+        ("LLaVA: y###", "LLaVA: y"),
+        ("###", ""),
+        ("", ""),
+        ("  ", ""),
+        ("Human: q ### A", "Human: q"),
+        ("Assistant:Assistant: z###w", "z"),
+        ("Valley:Valley", "Valley"),
+        ("Assistant", "Assistant"),
+        ("Val\n ley  says\n", "Val\n ley  says"),
+        ("中文。### 后", "中文。"),
+    ],
+)
+def test_what_comes_before_an_answer_is_left_out(text, wanted):
+    prefixes = ("Assistant:", "Response:", "Valley:")
+    pieces = pieces_of(text.encode(), stop=("###",), prefixes=prefixes)
+    assert "".join(pieces) == wanted
+
+
+def test_an_answer_behind_a_prefix_is_streamed_all_the_same():
+    pieces = pieces_of(b"Assistant: one two", stop=("###",), prefixes=("Assistant:",))
+    assert len([p for p in pieces if p]) == len("onetwo")

@@ -108,3 +108,15 @@ def test_subtitles_come_with_the_clip(clip_files, tmp_path):
     seen = reader().read(Video(str(clip_files / "a.mp4"), subtitles=str(words)))
     assert "hello there" in seen.subtitles
     assert reader().read(Video(str(clip_files / "a.mp4"))).subtitles == ""
+
+
+def test_a_checkpoint_may_count_frames_by_number(clip_files):
+    media = MediaReader(FrameSampling(num_frames=8, rule="frame-number"))
+    clip = Video(str(clip_files / "a.mp4"))
+    assert media.wish(clip, None).rule == "frame-number"
+    assert media.wish(clip, FrameSampling(num_frames=4)) == FrameSampling(num_frames=4, rule="frame-number")
+    # What such a rule cannot do goes by time.
+    assert media.wish(clip, FrameSampling(fps=2.0)).rule == "time"
+    window = Video(str(clip_files / "a.mp4"), start_s=1.0, end_s=2.0)
+    assert media.wish(window, None) == FrameSampling(num_frames=8, start_s=1.0, end_s=2.0)
+    assert len(media.read(window).frames) == 8

@@ -119,3 +119,17 @@ def test_unknown_names_are_told():
         Valley.from_pretrained("valley-mini", backend="transformer")
     with pytest.raises(ConfigError, match="no option is called 'temprature'"):
         Valley(Echo()).answer("x", temprature=1)  # pyright: ignore[reportCallIssue]
+
+
+def test_a_model_may_want_its_questions_before_its_media(echo):
+    echo.capabilities = Capabilities(
+        model="echo", media=("image", "video"), max_context_tokens=None, question_first=True
+    )
+    session = Valley(echo).chat(Video("a.mp4"))
+    list(session.ask("what happens"))
+    list(session.ask("and then"))
+    turns = echo.asked[1][0].messages
+    assert turns[0] == user("what happens", "\n", Video("a.mp4"))
+    assert turns[2] == user("and then")
+    list(Valley(echo).stream([Video("a.mp4"), "as I say"]))
+    assert echo.asked[2][0].messages == (user(Video("a.mp4"), "as I say"),)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from valley.model.placeholders import IMAGE, VIDEO, fill_as_published
+
 
 @pytest.fixture
 def inputs(tiny_processor, make_clip):
@@ -134,3 +136,56 @@ def test_a_tower_that_gives_other_patches_is_refused(tiny_model):
             tiny_model.model.encode_frames(torch.zeros(1, 3, 32, 32))
     finally:
         tiny_model.config.num_prefix_tokens = old
+
+
+def test_pixels_are_rounded_where_the_checkpoint_says_so(compose_tiny, tiny_model):
+    rounded, _ = compose_tiny(pixel_dtype="float16")
+    pixels = torch.rand(2, 3, 32, 32) + 1e-4
+    torch.testing.assert_close(
+        rounded.model.encode_frames(pixels), tiny_model.model.encode_frames(pixels.half().float())
+    )
+    assert not torch.equal(rounded.model.encode_frames(pixels), tiny_model.model.encode_frames(pixels))
+    with pytest.raises(ValueError, match="pixel_dtype: want one of"):
+        compose_tiny(pixel_dtype="float8")
+
+
+START, PATCH, FRAME, WORD = 7, 8, 9, 1
+IDS = {"im_start": START, "im_patch": PATCH, "vi_frame": FRAME}
+
+
+def published(ids, *, videos=None, images=None, types=None):
+    """Fill two-patch media, whose tokens are numbered from 10 or 20 on, as the code of 2023 did."""
+    ids = torch.tensor(ids)
+    filled = fill_as_published(
+        torch.zeros(*ids.shape, 1),
+        ids,
+        None if types is None else torch.tensor(types),
+        features={IMAGE: images, VIDEO: videos},
+        num_patches=2,
+        token_ids=IDS,
+    )
+    return filled[..., 0].tolist()
+
+
+def numbered(first, num_frames):
+    return torch.arange(first, first + 2 + num_frames).float()[:, None]
+
+
+def test_as_published_every_tag_gets_the_first_medium_and_frame_tokens_stay_empty():
+    two_tags = [[START, PATCH, PATCH, FRAME, FRAME, WORD, START, PATCH, PATCH, FRAME, FRAME]]
+    want = [[0, 10, 11, 0, 0, 0, 0, 10, 11, 0, 0]]
+    assert published(two_tags, videos=[numbered(10, 2), numbered(20, 2)]) == want
+    assert published(two_tags, videos=[numbered(10, 2)]) == want
+
+
+def test_as_published_frame_tokens_are_filled_where_their_number_fits():
+    one_tag = [[START, PATCH, PATCH, FRAME, FRAME]]
+    assert published(one_tag, videos=[numbered(10, 2)]) == [[0, 10, 11, 12, 13]]
+    assert published(one_tag, videos=[numbered(10, 3)]) == [[0, 10, 11, 0, 0]]
+
+
+def test_as_published_each_sample_has_its_medium():
+    rows = [[WORD, WORD, WORD, WORD], [START, PATCH, PATCH, FRAME], [START, PATCH, PATCH, FRAME]]
+    types = [[0] * 4, [0, VIDEO, VIDEO, VIDEO], [0, IMAGE, IMAGE, IMAGE]]
+    got = published(rows, videos=[numbered(10, 1)], images=[numbered(20, 1)], types=types)
+    assert got == [[0, 0, 0, 0], [0, 10, 11, 12], [0, 20, 21, 22]]

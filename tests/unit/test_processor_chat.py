@@ -248,6 +248,31 @@ def test_unknown_options_name_the_nearest(tiny_processor):
         tiny_processor(text="x", num_frame=3)
 
 
+@pytest.mark.parametrize(("rounding", "corner_px"), [("down", 1), ("even", 2)])
+def test_a_crop_between_two_pixels_is_rounded(rounding, corner_px):
+    frame = np.zeros((1, 11, 8, 3), np.uint8)
+    frame[0, corner_px] = 255  # the row that becomes the first
+    settings = PixelSettings(
+        size={"height": 11, "width": 8},
+        crop_size={"height": 8, "width": 8},
+        image_mean=(0.0,) * 3,
+        image_std=(1.0,) * 3,
+        crop_rounding=rounding,
+    )
+    assert settings(frame)[0, 0].mean(1).tolist() == [1, 0, 0, 0, 0, 0, 0, 0]
+    assert PixelSettings.from_dict(settings.to_dict()) == settings
+
+
+def test_pictures_are_resized_across_and_then_down():
+    """As the Pillow of 2023 did, which later ones do only where it is cheaper."""
+    picture = np.random.default_rng(0).integers(0, 255, (331, 219, 3), dtype=np.uint8)
+    settings = PixelSettings(size={"height": 224, "width": 224}, image_mean=(0.0,) * 3, image_std=(1.0,) * 3)
+    across = Image.fromarray(picture).resize((224, 331), Image.Resampling.BICUBIC)
+    wanted = np.asarray(across.resize((224, 224), Image.Resampling.BICUBIC))
+    got = np.rint(settings(picture[None])[0].transpose(1, 2, 0) * 255)
+    assert (got == wanted).all()
+
+
 def test_pixels_are_resized_cropped_and_normalised():
     settings = PixelSettings(
         size={"shortest_edge": 4},

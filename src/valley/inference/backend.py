@@ -131,6 +131,7 @@ class Capabilities:
         max_context_tokens: prompt and answer together; None where there is no limit.
         default_sampling: the frames it takes when nobody asks otherwise.
         reuses_prefix: whether a second question about the same video costs no second vision pass.
+        question_first: whether it was trained on questions before media, with a new line between.
     """
 
     model: str
@@ -138,6 +139,7 @@ class Capabilities:
     max_context_tokens: int | None
     default_sampling: FrameSampling = field(default_factory=FrameSampling)
     reuses_prefix: bool = False
+    question_first: bool = False
 
 
 @runtime_checkable

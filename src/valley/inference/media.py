@@ -109,9 +109,14 @@ class MediaReader:
     def wish(self, medium: Image | Video, sampling: FrameSampling | None) -> FrameSampling:
         """Join the rule for frames with the window of the clip."""
         wish = sampling or self.default_sampling
-        if isinstance(medium, Image) or (medium.start_s is None and medium.end_s is None):
+        if isinstance(medium, Image):
             return wish
-        return replace(wish, start_s=medium.start_s, end_s=medium.end_s)
+        in_window = medium.start_s is not None or medium.end_s is not None
+        if wish == FrameSampling(num_frames=wish.num_frames):  # how many, and nothing else is asked for
+            wish = replace(wish, rule=self.default_sampling.rule)
+        if in_window:  # rules on frame numbers count frames of the whole clip
+            wish = replace(wish, start_s=medium.start_s, end_s=medium.end_s, rule="time")
+        return wish
 
     def clear(self) -> None:
         """Forget every medium."""

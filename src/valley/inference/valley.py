@@ -186,7 +186,10 @@ class ChatSession:
         A stream closed early keeps its question and the words so far as turns; a question that failed, or was
         stopped before its first word, leaves the conversation as it was.
         """
-        turn = user(*self.pending, *question)
+        parts: list[Text | Image | Video | str] = [*self.pending, *question]
+        if self.pending and self._valley.backend.capabilities.question_first:
+            parts = [*question, "\n", *self.pending]
+        turn = user(*parts)
         conversation, params = self._valley._prepare(Conversation((*self.turns, turn)), self._options)
         words: list[str] = []
         pieces = self._valley.backend.stream(conversation, params)

@@ -6,6 +6,7 @@ from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig
 
 PROJECTOR_TYPES = ("linear", "mlp2x_gelu")
+PIXEL_DTYPES = (None, "float16", "bfloat16")
 
 
 # transformers turns the class into a dataclass whose __init__ takes more than its signature says.
@@ -36,6 +37,8 @@ class ValleyConfig(PreTrainedConfig):
         vi_start_token_id: opens the frame tokens.
         vi_frame_token_id: stands for one frame token.
         vi_end_token_id: closes them.
+        pixel_dtype: such as "float16": pixels are rounded to it before the tower, as in 2023; None: not so.
+        legacy: reproduce the quirks of the published code, see docs/parity.md; only converted checkpoints.
     """
 
     model_type = "valley"
@@ -63,6 +66,8 @@ class ValleyConfig(PreTrainedConfig):
     vi_frame_token_id: int | None = None
     vi_end_token_id: int | None = None
     tie_word_embeddings: bool = False
+    pixel_dtype: str | None = None
+    legacy: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:  # noqa: ANN401
         """Turn the parts' settings into config objects and refuse what does not fit.
@@ -77,6 +82,8 @@ class ValleyConfig(PreTrainedConfig):
         self.tie_word_embeddings = bool(self.tie_word_embeddings or self.text_config.tie_word_embeddings)
         if self.projector_type not in PROJECTOR_TYPES:
             raise ValueError(f"projector_type: want one of {PROJECTOR_TYPES}, got {self.projector_type!r}")
+        if self.pixel_dtype not in PIXEL_DTYPES:
+            raise ValueError(f"pixel_dtype: want one of {PIXEL_DTYPES}, got {self.pixel_dtype!r}")
         if self.num_frames < 1:
             raise ValueError(f"num_frames: want at least 1, got {self.num_frames}")
         super().__post_init__(**kwargs)

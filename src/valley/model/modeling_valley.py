@@ -18,7 +18,7 @@ from transformers.utils.generic import can_return_tuple
 from .configuration_valley import ValleyConfig
 from .generation_valley import ValleyGenerationMixin
 from .multi_modal_projector import ValleyMultiModalProjector
-from .placeholders import IMAGE, VIDEO, fill_placeholders
+from .placeholders import IMAGE, VIDEO, fill_as_published, fill_placeholders
 from .pretrained_valley import ValleyCausalLMOutputWithPast, ValleyModelOutputWithPast, ValleyPreTrainedModel
 from .temporal_pooling import build_temporal_pooling
 from .tensor_types import Bool, Float, Int
@@ -57,6 +57,8 @@ class ValleyModel(ValleyPreTrainedModel):
         Raises:
             ValueError: the tower gives another number of tokens than the config says.
         """
+        if self.config.pixel_dtype is not None:
+            pixel_values = pixel_values.to(getattr(torch, self.config.pixel_dtype))
         pixel_values = pixel_values.to(self.multi_modal_projector.linear_1.weight.dtype)
         outputs = self.vision_tower(pixel_values, output_hidden_states=True, return_dict=True)
         features = outputs.hidden_states[self.config.vision_feature_layer]
@@ -167,7 +169,18 @@ class ValleyModel(ValleyPreTrainedModel):
             inputs_embeds = self.get_input_embeddings()(input_ids)
         assert inputs_embeds is not None
         has_past = past_key_values is not None and past_key_values.get_seq_length() > 0
-        if images is not None or videos is not None or not has_past:
+        if self.config.legacy and input_ids is not None and (images is not None or videos is not None):
+            inputs_embeds = fill_as_published(
+                inputs_embeds,
+                input_ids,
+                mm_token_type_ids,
+                features={IMAGE: images, VIDEO: videos},
+                num_patches=self.config.num_patches,
+                token_ids={
+                    n: getattr(self.config, f"{n}_token_id") for n in ("im_start", "im_patch", "vi_frame")
+                },
+            )
+        elif images is not None or videos is not None or not has_past:
             inputs_embeds = fill_placeholders(
                 inputs_embeds,
                 input_ids,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ class PixelSettings:
         resample: Pillow's number of the filter: 2 bilinear, 3 bicubic.
         image_mean: per channel, of pixels scaled to [0, 1].
         image_std: per channel.
+        crop_rounding: where the crop's corner falls between two pixels: "down" as in CLIP's own
+            preprocessing, or "even" (to the even one) as in torchvision's.
     """
 
     size: dict[str, int]
@@ -32,6 +34,7 @@ class PixelSettings:
     resample: int = 3
     image_mean: tuple[float, ...] = CLIP_MEAN
     image_std: tuple[float, ...] = CLIP_STD
+    crop_rounding: Literal["down", "even"] = "down"
 
     def __post_init__(self) -> None:
         """Refuse sizes that nothing is known to do with.
@@ -91,18 +94,23 @@ class PixelSettings:
         """Turn u8[frame, H, W, 3] into f32[frame, 3, h, w]."""
         resized = np.stack([self._resized(frame) for frame in frames])
         height_px, width_px = self.output_size_px
-        top, left = (resized.shape[1] - height_px) // 2, (resized.shape[2] - width_px) // 2
+        top, left = self._corner(resized.shape[1] - height_px), self._corner(resized.shape[2] - width_px)
         cropped = resized[:, top : top + height_px, left : left + width_px]
         mean, std = (np.asarray(v, dtype=np.float32) for v in (self.image_mean, self.image_std))
         normalised = (cropped.astype(np.float32) / np.float32(255) - mean) / std
         return np.ascontiguousarray(normalised.transpose(0, 3, 1, 2))
 
+    def _corner(self, spare_px: int) -> int:
+        return round(spare_px / 2) if self.crop_rounding == "even" else spare_px // 2
+
     def _resized(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         height_px, width_px = self._target(*frame.shape[:2])
         if frame.shape[:2] == (height_px, width_px):
             return frame
-        picture = Image.fromarray(np.ascontiguousarray(frame))
-        return np.asarray(picture.resize((width_px, height_px), Image.Resampling(self.resample)))
+        picture, resample = Image.fromarray(np.ascontiguousarray(frame)), Image.Resampling(self.resample)
+        # First across, then down, whichever is cheaper: Pillow's choice has changed, and with it last digits.
+        picture = picture.resize((width_px, frame.shape[0]), resample)
+        return np.asarray(picture.resize((width_px, height_px), resample))
 
     def _target(self, height_px: int, width_px: int) -> tuple[int, int]:
         if "height" in self.size:

@@ -102,6 +102,54 @@ def match_placeholders(
     return inputs_embeds
 
 
+def fill_as_published(
+    inputs_embeds: Float[Tensor, "batch token dim"],
+    input_ids: Int[Tensor, "batch token"],
+    mm_token_type_ids: Int[Tensor, "batch token"] | None,
+    *,
+    features: Mapping[int, Sequence[Tensor] | None],
+    num_patches: int,
+    token_ids: Mapping[str, int],
+) -> Float[Tensor, "batch token dim"]:
+    """Put visual tokens in as the code of 2023 did, quirks and all.
+
+    Every tag of a sample gets the pooled tokens of its first medium. Frame tokens are filled only where the
+    sample has as many as that medium has frames, and left as plain embeddings elsewhere.
+
+    Args:
+        inputs_embeds: embeddings of the whole prompt.
+        input_ids: the prompt.
+        mm_token_type_ids: what the processor said of each position; needed where both kinds are given.
+        features: for `IMAGE` and `VIDEO` the visual tokens of each medium: one a tag, or one a sample.
+        num_patches: pooled tokens of a medium; the rest are frame tokens.
+        token_ids: of "im_start", "im_patch" and "vi_frame".
+    """
+    filled = inputs_embeds.clone()
+    given = {kind: list(media) for kind, media in features.items() if media is not None}
+    tags = [(ids == token_ids["im_start"]).nonzero().flatten().tolist() for ids in input_ids]
+    kinds = [
+        [
+            int(mm_token_type_ids[row, at + 1]) if mm_token_type_ids is not None else next(iter(given))
+            for at in starts
+        ]
+        for row, starts in enumerate(tags)
+    ]
+    one_a_tag = {kind: len(media) == sum(row.count(kind) for row in kinds) for kind, media in given.items()}
+    for row, of_tags in enumerate(kinds):
+        if not of_tags:
+            continue
+        tokens = given[of_tags[0]][0].to(filled)
+        for kind in given:
+            used = of_tags.count(kind) if one_a_tag[kind] else int(kind in of_tags)
+            del given[kind][:used]
+        patches = (input_ids[row] == token_ids["im_patch"]).nonzero().flatten()
+        frames = (input_ids[row] == token_ids["vi_frame"]).nonzero().flatten()
+        filled[row, patches] = tokens[:num_patches].repeat(len(patches) // num_patches, 1)
+        if len(frames) == len(tokens) - num_patches:
+            filled[row, frames] = tokens[num_patches:]
+    return filled
+
+
 def expand_media(
     media: Mapping[str, Tensor],
     input_ids: Int[Tensor, "batch token"] | None,

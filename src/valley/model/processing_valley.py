@@ -45,12 +45,15 @@ class ValleyProcessor(SavedProcessor):
         visual_tokens: names of the markers; `VISUAL_TOKENS` by default.
         chat_template: Jinja template, or several by name.
         frame_times: say in words when each frame of a clip is shown; without it the layout of 2023.
+        dialogue: how this checkpoint is asked and answers, where it differs: `question_first` (the question
+            stands before the medium), `stop_strings` (an answer ends before them) and `answer_prefixes` (what
+            it may say before its answer).
     """
 
     image_token = IMAGE_TOKEN
     video_token = VIDEO_TOKEN
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         tokenizer: Any = None,  # noqa: ANN401
         image_settings: Mapping[str, Any] | None = None,
@@ -60,6 +63,7 @@ class ValleyProcessor(SavedProcessor):
         visual_tokens: Mapping[str, str] | None = None,
         chat_template: str | dict[str, str] | None = None,
         frame_times: bool = False,  # noqa: FBT001, FBT002
+        dialogue: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(tokenizer, chat_template=chat_template)
         if image_settings is None or pooling is None:
@@ -70,6 +74,7 @@ class ValleyProcessor(SavedProcessor):
         self.pooling = dict(pooling)
         self.visual_tokens = {**VISUAL_TOKENS, **(visual_tokens or {})}
         self.frame_times = frame_times
+        self.dialogue = dict(dialogue or {})
         self.layout = VisualLayout(
             self.pooling["name"],
             self.pooling["options"],

@@ -12,7 +12,15 @@ from transformers.processing_utils import ProcessorMixin
 from .image_processing_valley import ValleyImageProcessor
 from .video_processing_valley import ValleyVideoProcessor
 
-_SAVED = ("image_settings", "video_settings", "sampling", "pooling", "visual_tokens", "frame_times")
+_SAVED = (
+    "image_settings",
+    "video_settings",
+    "sampling",
+    "pooling",
+    "visual_tokens",
+    "frame_times",
+    "dialogue",
+)
 
 
 class SavedProcessor(ProcessorMixin):

@@ -137,6 +137,8 @@ class ValleyVideoProcessor:
         own = dict(self.sampling)
         if chosen.keys() & {"num_frames", "fps", "times_s", "keyframes", "max_frames"}:
             own = {name: value for name, value in own.items() if name == "rule"}
+        if chosen.keys() & {"fps", "times_s", "keyframes", "start_s", "end_s"}:
+            own.pop("rule", None)  # rules on frame numbers count frames of the whole clip
         return sampling.FrameSampling(**{**own, **chosen})
 
     def _decoded(self, source: str | Path | bytes, given: Mapping[str, Any]) -> Clip:

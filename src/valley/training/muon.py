@@ -1,8 +1,8 @@
 """The Muon optimizer (Jordan et al. 2024, kellerjordan.github.io/posts/muon), without bfloat16 too.
 
 Torch has one since 2.9, which computes in bfloat16 wherever it runs: on a processor without such products its
-step took longer than the forward and backward pass of a model of 2 M parameters. This one asks the device first,
-and takes matrices of one shape together.
+step took longer than the forward and backward pass of a model of 2 M parameters. This one asks the device
+first, and takes matrices of one shape together.
 """
 
 from __future__ import annotations

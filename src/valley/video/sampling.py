@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from valley.errors import SamplingError
 
-Rule: TypeAlias = Literal["time", "valley-2023", "valley-2023-fps"]
+Rule: TypeAlias = Literal["time", "frame-number", "valley-2023", "valley-2023-fps"]
 # `float | int` in signatures: run-time type checks take 1 for no float.
 Times: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.int64]
@@ -39,9 +39,9 @@ class FrameSampling:
         max_visual_tokens: cap by budget; needs `tokens_per_frame`.
         tokens_per_frame: visual tokens that each further frame costs.
         tokens_per_clip: visual tokens that a clip costs whatever its number of frames.
-        rule: "time", or the rules on frame numbers of the published Valley: "valley-2023" (`num_frames`
-            of linspace(0, n - 1) cut to integers, so that short clips repeat frames) and "valley-2023-fps"
-            (every int(round(average fps) / fps)-th frame).
+        rule: "time", or a rule on frame numbers: "frame-number" (`num_frames` of linspace(0, n - 1) cut to
+            integers, each once), the published Valley's "valley-2023" (the same, but short clips repeat
+            frames) and "valley-2023-fps" (every int(round(average fps) / fps)-th frame).
 
     Raises:
         SamplingError: the options contradict each other.
@@ -97,7 +97,7 @@ class FrameSampling:
         others = [
             n for n in ("times_s", "keyframes", "start_s", "end_s") if getattr(self, n) not in (None, False)
         ]
-        if self.rule == "valley-2023" and self.fps is not None:
+        if self.rule in ("frame-number", "valley-2023") and self.fps is not None:
             others.append("fps")
         if others:
             raise SamplingError(
@@ -243,8 +243,9 @@ def _cap(chosen: Indices, times: Times, cap: int | None) -> Indices:
 
 
 def _by_number(sampling: FrameSampling, times: Times, average_fps: float | int | None) -> Indices:
-    if sampling.rule == "valley-2023":
-        return np.linspace(0, len(times) - 1, sampling.cap or DEFAULT_NUM_FRAMES).astype(np.int64)
+    if sampling.rule in ("frame-number", "valley-2023"):
+        chosen = np.linspace(0, len(times) - 1, sampling.cap or DEFAULT_NUM_FRAMES).astype(np.int64)
+        return chosen if sampling.rule == "valley-2023" else np.unique(chosen)
     assert sampling.fps is not None
     rate = average_fps or (1 / (_end_of(times) / len(times)) if _end_of(times) > 0 else 1.0)
     step = int(round(rate) / sampling.fps)

@@ -96,6 +96,16 @@ def test_the_rule_of_2023_repeats_frames_of_short_clips(num_frames, wanted):
     assert chosen.tolist() == [int(x) for x in np.linspace(0, num_frames - 1, wanted)]
 
 
+@pytest.mark.parametrize("num_frames", [1, 5, 8, 509])
+def test_frames_by_number_are_those_of_2023_each_once(num_frames):
+    times = np.arange(num_frames) / 25
+    chosen = choose(FrameSampling(num_frames=8, rule="frame-number"), times)
+    published = choose(FrameSampling(num_frames=8, rule="valley-2023"), times)
+    assert chosen.tolist() == sorted(set(published.tolist()))
+    with pytest.raises(SamplingError, match="leave out fps"):
+        FrameSampling(fps=2.0, rule="frame-number")
+
+
 def test_the_fps_rule_of_2023_counts_frames():
     sampling = FrameSampling(fps=2, rule="valley-2023-fps")
     assert choose(sampling, np.arange(60) / 29.97, average_fps=29.97).tolist() == list(range(0, 60, 15))

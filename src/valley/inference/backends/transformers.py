@@ -53,6 +53,7 @@ class TransformersBackend:
             max_context_tokens=context_length(model.config),
             default_sampling=sampling,
             reuses_prefix=True,
+            question_first=bool(processor.dialogue.get("question_first")),
         )
         self._media = MediaReader(sampling)
         self._features: OrderedDict[Hashable, Tensor] = OrderedDict()
@@ -85,7 +86,12 @@ class TransformersBackend:
         prepared_s = first_s = time.perf_counter()
         prefix = self._take_prefix(prompt)
         choose = NextToken(params)
-        words = Detokenizer(self.processor.tokenizer, stop=params.stop)
+        dialogue = self.processor.dialogue
+        words = Detokenizer(
+            self.processor.tokenizer,
+            stop=(*params.stop, *dialogue.get("stop_strings", ())),
+            prefixes=dialogue.get("answer_prefixes", ()),
+        )
         completion, reason = 0, "length"
         try:
             logits = self._prefill(prompt, prefix)
