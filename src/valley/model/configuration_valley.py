@@ -1,9 +1,12 @@
 """ValleyConfig: vision tower, language model, temporal pooling, projector, and every special token's id."""
 
+from os import PathLike
 from typing import Any, ClassVar, no_type_check
 
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig
+
+from .remote_code import CONFIG_AUTO_MAP, copy_code
 
 PROJECTOR_TYPES = ("linear", "mlp2x_gelu")
 PIXEL_DTYPES = (None, "float16", "bfloat16")
@@ -87,6 +90,12 @@ class ValleyConfig(PreTrainedConfig):
         if self.num_frames < 1:
             raise ValueError(f"num_frames: want at least 1, got {self.num_frames}")
         super().__post_init__(**kwargs)
+
+    def save_pretrained(self, save_directory: str | PathLike[str], **kwargs: Any) -> None:  # noqa: ANN401
+        """Save config.json, and beside it the code that it describes."""
+        self.auto_map = dict(CONFIG_AUTO_MAP)
+        super().save_pretrained(save_directory, **kwargs)
+        copy_code(save_directory, "modeling_valley")
 
     @property
     def num_patches(self) -> int:

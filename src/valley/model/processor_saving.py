@@ -10,6 +10,7 @@ from typing import Any
 from transformers.processing_utils import ProcessorMixin
 
 from .image_processing_valley import ValleyImageProcessor
+from .remote_code import PROCESSOR_AUTO_MAP, copy_code
 from .video_processing_valley import ValleyVideoProcessor
 
 _SAVED = (
@@ -36,7 +37,8 @@ class SavedProcessor(ProcessorMixin):
             "video_processor": self.video_processor.to_dict(),
         }
         plain = {name: self.__dict__[name] for name in _SAVED}
-        return {**plain, **sections, "processor_class": type(self).__name__}
+        named = {"processor_class": type(self).__name__, "auto_map": dict(PROCESSOR_AUTO_MAP)}
+        return {**plain, **sections, **named}
 
     @classmethod
     def from_args_and_dict(cls, args: Sequence[Any], processor_dict: dict[str, Any], **kwargs: Any) -> Any:  # noqa: ANN401
@@ -56,9 +58,10 @@ class SavedProcessor(ProcessorMixin):
         push_to_hub: bool = False,  # noqa: FBT001, FBT002
         **kwargs: Any,  # noqa: ANN401
     ) -> list[str]:
-        """Save tokenizer, settings and template; and the file in which vLLM looks for the clip processor."""
+        """Save tokenizer, settings, template and code; and the file where vLLM finds the clip processor."""
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
+        copy_code(folder, "processing_valley")
         extra = folder / "video_preprocessor_config.json"
         extra.write_text(json.dumps(self.video_processor.to_dict(), indent=2, sort_keys=True) + "\n", "utf-8")
         return super().save_pretrained(str(folder), push_to_hub=push_to_hub, **kwargs)
