@@ -1,12 +1,15 @@
 """Valley: an open, trainable, multilingual video assistant.
 
-Importing this package imports nothing heavy; names are loaded on first use.
+Importing this package imports nothing heavy; names are loaded on first use, and transformers' Auto classes
+know its models from then on.
 """
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from valley.registering import register_when_wanted
 
 __version__ = "0.1.0"
 
@@ -50,3 +53,6 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
     if name not in _LAZY:
         raise AttributeError(f"module 'valley' has no attribute {name!r}")
     return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+register_when_wanted()
