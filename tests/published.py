@@ -128,5 +128,18 @@ def write_tower(folder: Path) -> Path:
     return folder
 
 
+def write_adapter(folder: Path, **changes: Any) -> dict[str, Tensor]:
+    """Write a LoRA adapter to one matrix; return its halves A and B."""
+    folder.mkdir(exist_ok=True)
+    settings = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "bias": "none", "modules_to_save": None}
+    _json(folder / "adapter_config.json", settings | changes)
+    torch.manual_seed(3)
+    name = "model.layers.0.self_attn.q_proj"
+    halves = {"A": torch.randn(2, 32), "B": torch.randn(32, 2)}
+    state = {f"base_model.model.{name}.lora_{half}.weight": t for half, t in halves.items()}
+    torch.save(state, folder / "adapter_model.bin")
+    return halves
+
+
 def _json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value), encoding="utf-8")

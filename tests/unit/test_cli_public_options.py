@@ -67,7 +67,7 @@ PUBLIC = {
         "--device",
         "--json",
     },
-    "convert": {"paths", "--delta", "--adapter", "--base", "--vision-tower", "--legacy"},
+    "convert": {"paths", "--delta", "--adapter", "--keep-adapter", "--base", "--vision-tower", "--legacy"},
     "doctor": {"--model", "--json"},
     "demo": {"--model", "--examples"},
 }

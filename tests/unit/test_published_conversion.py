@@ -159,21 +159,9 @@ def test_differences_are_added_and_new_rows_kept(tmp_path: Path, tower: Path) ->
         convert(source, tmp_path / "again", base=folder, vision_tower=tower)
 
 
-def adapter(folder: Path, **changes: Any) -> dict[str, torch.Tensor]:
-    folder.mkdir(exist_ok=True)
-    settings = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "bias": "none", "modules_to_save": None}
-    (folder / "adapter_config.json").write_text(json.dumps(settings | changes))
-    torch.manual_seed(3)
-    name = "model.layers.0.self_attn.q_proj"
-    halves = {"A": torch.randn(2, 32), "B": torch.randn(32, 2)}
-    state = {f"base_model.model.{name}.lora_{half}.weight": t for half, t in halves.items()}
-    torch.save(state, folder / "adapter_model.bin")
-    return halves
-
-
 def test_an_adapter_is_merged(tmp_path: Path, tower: Path) -> None:
     source, lora = make(tmp_path), tmp_path / "lora"
-    halves = adapter(lora)
+    halves = published.write_adapter(lora)
     made = convert(source, tmp_path / "out", adapter=lora, vision_tower=tower)
     assert "projector and pooling are those of the base" in made.note
     name = "model.language_model.layers.0.self_attn.q_proj.weight"
@@ -206,14 +194,14 @@ def test_an_adapter_of_another_kind_is_refused(
     changes: dict[str, Any], message: str, tmp_path: Path, tower: Path
 ) -> None:
     source = make(tmp_path)
-    adapter(tmp_path / "lora", **changes)
+    published.write_adapter(tmp_path / "lora", **changes)
     with pytest.raises(ConfigError, match=message):
         convert(source, tmp_path / "out", adapter=tmp_path / "lora", vision_tower=tower)
 
 
 def test_an_adapter_of_another_model_is_refused(tmp_path: Path, tower: Path) -> None:
     source = make(tmp_path)
-    adapter(tmp_path / "lora")
+    published.write_adapter(tmp_path / "lora")
     state = {
         f"base_model.model.model.layers.0.mlp.up_proj.lora_{half}.weight": torch.ones(shape)
         for half, shape in (("A", (2, 99)), ("B", (48, 2)))
@@ -328,6 +316,7 @@ def test_the_command_line_wants_what_belongs_together(tmp_path: Path, tower: Pat
         (["--delta", str(source), "out"], "--base goes with --delta or with --adapter"),
         (["--delta", "a", "--adapter", "b", "--base", "c", "out"], "--base goes with"),
         (["--delta", "a", "--base", "b", "c", "out"], "want OUT alone beside --delta"),
+        (["a", "out", "--keep-adapter"], "--keep-adapter goes with --adapter"),
     ):
         assert run(["convert", *arguments]) == 1
         assert message in capsys.readouterr().err

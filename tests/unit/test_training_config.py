@@ -63,6 +63,11 @@ def test_a_single_source_needs_no_list(recipe):
         ("model.checkpoint=x", "checkpoint already decides"),
         ("model={}", "want either a checkpoint"),
         ("model={checkpoint: x, projector_from_lessons: true}", "leave projector_from_lessons out"),
+        ("model={checkpoint: x, projector_weights: p.bin}", "leave projector_weights out"),
+        (
+            "model={vision_tower: a, language_model: b, projector_from_lessons: true, projector_weights: p}",
+            "want one projector, got projector_from_lessons and projector_weights",
+        ),
         ("model={checkpoint: x, temporal_pooling_weights: y}", "leave temporal_pooling_weights out"),
         ("model={checkpoint: x, num_frames: 4}", "num_frames"),
         ("data=[]", "data"),

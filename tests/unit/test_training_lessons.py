@@ -545,3 +545,34 @@ def test_heads_are_told_what_an_answer_comes_to(tmp_path: Path) -> None:
                 case _:
                     assert not told
     assert all(seen[name] > 5 for name in ANSWER_FACTS), seen
+
+
+def test_a_projector_of_2023_may_be_the_beginning(tmp_path: Path) -> None:
+    train_vision(eyes(tmp_path / "eyes", max_steps=1))
+    train_language(words(tmp_path / "words", max_steps=1))
+    parts = {
+        "vision_tower": str(tmp_path / "eyes"),
+        "language_model": str(tmp_path / "words"),
+        "vision_feature_layer": -1,
+    }
+    weights = {
+        "model.mm_projector.weight": torch.rand(32, 32).half(),
+        "model.mm_projector.bias": torch.rand(32).half(),
+    }
+    torch.save(weights, tmp_path / "mm_projector.bin")
+    model, _ = load_or_compose(ModelSettings(**parts, projector_weights=tmp_path / "mm_projector.bin"))
+    layer = model.model.multi_modal_projector.linear_1
+    assert torch.equal(layer.weight, weights["model.mm_projector.weight"].float())
+    assert torch.equal(layer.bias, weights["model.mm_projector.bias"].float())
+    for tensors, message in (
+        (
+            weights | {"model.norm.weight": torch.ones(1)},
+            "want mm_projector weights alone, got model.norm.weight",
+        ),
+        ({"model.mm_projector.weight": torch.ones(3, 3)}, "want a linear projector with"),
+    ):
+        torch.save(tensors, tmp_path / "other.bin")
+        with pytest.raises(ConfigError, match=message):
+            load_or_compose(ModelSettings(**parts, projector_weights=tmp_path / "other.bin"))
+    with pytest.raises(ConfigError, match="there is no such file"):
+        load_or_compose(ModelSettings(**parts, projector_weights=tmp_path / "absent.bin"))

@@ -32,6 +32,10 @@ def convert(
             "--base", help="What the differences (a language model) or the adapter (a Valley) belong to."
         ),
     ] = None,
+    keep_adapter: Annotated[
+        bool,
+        typer.Option("--keep-adapter", help="Leave the adapter unmerged, in OUT/adapter, as PEFT reads it."),
+    ] = False,
     vision_tower: Annotated[
         str | None,
         typer.Option(
@@ -54,6 +58,8 @@ def convert(
     if len(paths) != 2 - len(given):
         what = f"OUT alone beside {given[0]}" if given else "SOURCE and OUT"
         raise ConfigError(f"want {what}, got {len(paths)} paths: {' '.join(paths)}")
+    if keep_adapter and adapter is None:
+        raise ConfigError("--keep-adapter goes with --adapter: give both or neither")
     source = delta or (base if adapter is not None else None) or paths[0]
 
     from tqdm import tqdm
@@ -71,6 +77,7 @@ def convert(
             Path(paths[-1]),
             base=None if delta is None else base,
             adapter=adapter,
+            keep_adapter=keep_adapter,
             vision_tower=vision_tower,
             legacy=legacy,
             on_weight=watch,

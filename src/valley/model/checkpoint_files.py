@@ -221,6 +221,37 @@ class Adapter:
             math.sqrt(rank) if self.settings.get("use_rslora") else rank
         )
 
+    def save(self, folder: Path, modules: Mapping[str, str]) -> None:
+        """Write the adapter for other module names, as PEFT reads it.
+
+        Args:
+            folder: is made.
+            modules: name of an adapted weight -> its module in the converted model.
+        """
+        folder.mkdir()
+        kept = {
+            n: self.settings[n]
+            for n in ("r", "lora_alpha", "lora_dropout", "use_rslora")
+            if n in self.settings
+        }
+        settings = {
+            "peft_type": "LORA",
+            "task_type": "CAUSAL_LM",
+            "bias": "none",
+            "inference_mode": True,
+            "base_model_name_or_path": None,
+            "target_modules": [modules[name] for name in self.pairs],
+            **kept,
+        }
+        path = folder / "adapter_config.json"
+        path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        tensors = {
+            f"base_model.model.{modules[name]}.lora_{half}.weight": tensor.contiguous()
+            for name, pair in self.pairs.items()
+            for half, tensor in zip("AB", pair, strict=True)
+        }
+        save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+
     def _refuse_what_is_not_merged(self) -> None:
         settings = self.settings
         wanted = {"peft_type": "LORA", "bias": "none", "modules_to_save": None, "use_dora": False}

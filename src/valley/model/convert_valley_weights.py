@@ -81,6 +81,7 @@ def convert(
     *,
     base: str | Path | None = None,
     adapter: str | Path | None = None,
+    keep_adapter: bool = False,
     vision_tower: str | Path | None = None,
     legacy: bool = False,
     on_weight: OnWeight = lambda done, total: None,
@@ -93,6 +94,7 @@ def convert(
         base: the language model that a difference belongs to, a folder or hub id.
         adapter: a LoRA adapter to `source`, a folder or hub id, which is merged in; whole weights beside it
             (of the projector and the pooling that were trained along) replace those of `source`.
+        keep_adapter: do not merge the adapter, but write it into the folder `adapter` of `out`, for PEFT.
         vision_tower: folder or hub id of the tower's config and pixel settings, where the hub id that the
             checkpoint names cannot be reached; the tower's weights are in the checkpoint.
         legacy: reproduce the published quirks, see docs/parity.md; recorded in the config.
@@ -106,7 +108,8 @@ def convert(
         raise PartsError(f"{out}: exists already; choose another folder, or remove it")
     checkpoint = CheckpointFiles(source)
     settings = PublishedSettings.from_json(checkpoint.json("config.json"), where=str(source))
-    weights, note = _weights(checkpoint, base=base, adapter=adapter)
+    lora = None if adapter is None else Adapter(CheckpointFiles(adapter))
+    weights, note = _weights(checkpoint, base=base, adapter=lora, keep_adapter=keep_adapter)
     names, unread = _names(weights.shapes(), where=str(source))
     shapes = {ours: weights.shapes()[published] for published, ours in names.items()}
     tower = CheckpointFiles(
@@ -131,12 +134,14 @@ def convert(
     writer.finish()
     _save_settings(config, checkpoint, part)
     processor.save_pretrained(part)
+    if lora is not None and keep_adapter:
+        lora.save(part / "adapter", {n: names[n].removesuffix(".weight") for n in lora.pairs})
     part.replace(out)
     return Converted(out, config, len(names), unread, note)
 
 
 def _weights(
-    checkpoint: CheckpointFiles, *, base: str | Path | None, adapter: str | Path | None
+    checkpoint: CheckpointFiles, *, base: str | Path | None, adapter: Adapter | None, keep_adapter: bool
 ) -> tuple[Weights, str]:
     """Put together what is converted, and what should be known of it."""
     weights = StoredWeights(checkpoint)
@@ -146,15 +151,17 @@ def _weights(
         return AddedWeights(weights, StoredWeights(CheckpointFiles(base))), ""
     if adapter is None:
         return weights, ""
-    files = CheckpointFiles(adapter)
-    later = StoredWeights(files)
+    later, note = StoredWeights(adapter.files), ""
+    whole: Weights = weights
     if later.exist():
-        return AdaptedWeights(OverlaidWeights(weights, later), Adapter(files)), ""
-    note = (
-        f"{adapter} holds the adapter alone: projector and pooling are those of the base, though the "
-        "published code trained them along"
-    )
-    return AdaptedWeights(weights, Adapter(files)), note
+        whole = OverlaidWeights(weights, later)
+    else:
+        note = (
+            f"{adapter.files.source} holds the adapter alone: projector and pooling are those of the base, "
+            "though the published code trained them along"
+        )
+    adapted = AdaptedWeights(whole, adapter)  # in any case: it refuses an adapter that does not fit
+    return (whole if keep_adapter else adapted), note
 
 
 def make_processor(

@@ -10,7 +10,7 @@ from valley.model.composing_valley import compose
 from valley.model.modeling_valley import ValleyForConditionalGeneration
 from valley.model.processing_valley import ValleyProcessor
 from valley.training.config import COMPOSING_SETTINGS, ModelSettings
-from valley.training.handing_on import load_pooling, load_projector
+from valley.training.handing_on import load_pooling, load_projector, load_published_projector
 
 
 def load_or_compose(settings: ModelSettings) -> tuple[ValleyForConditionalGeneration, ValleyProcessor]:
@@ -31,6 +31,8 @@ def load_or_compose(settings: ModelSettings) -> tuple[ValleyForConditionalGenera
             load_pooling(model, settings.temporal_pooling_weights)
         if settings.projector_from_lessons:
             load_projector(model, Path(str(settings.vision_tower)), Path(str(settings.language_model)))
+        if settings.projector_weights is not None:
+            load_published_projector(model, settings.projector_weights)
         model.to(dtype)
     if settings.attn_implementation is not None:
         model.set_attn_implementation(settings.attn_implementation)

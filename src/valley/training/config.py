@@ -78,6 +78,8 @@ class ModelSettings(_Strict):
     temporal_pooling_weights: Path | None = None
     # Begin with the projector that the lessons in the folders vision_tower and language_model make.
     projector_from_lessons: bool = False
+    # Begin with the projector that stage 1 of 2023 wrote (mm_projector.bin).
+    projector_weights: Path | None = None
     projector_type: str | None = None
     vision_feature_layer: int | None = None
     num_frames: PositiveInt | None = None
@@ -94,10 +96,15 @@ class ModelSettings(_Strict):
         composing = [name for name in COMPOSING_SETTINGS if getattr(self, name) is not None]
         if self.checkpoint is not None and composing:
             raise ValueError(f"checkpoint already decides {', '.join(composing)}; leave them out")
-        handed_on = [n for n in ("temporal_pooling_weights", "projector_from_lessons") if getattr(self, n)]
+        given = ("temporal_pooling_weights", "projector_from_lessons", "projector_weights")
+        handed_on = [name for name in given if getattr(self, name)]
         if self.checkpoint is not None and handed_on:
             raise ValueError(
                 f"checkpoint has its own projector and pooling; leave {', '.join(handed_on)} out"
+            )
+        if self.projector_from_lessons and self.projector_weights is not None:
+            raise ValueError(
+                "projector_from_lessons and projector_weights are both given; want one projector"
             )
         if self.checkpoint is None and (self.vision_tower is None or self.language_model is None):
             raise ValueError("want either a checkpoint, or a vision_tower and a language_model")

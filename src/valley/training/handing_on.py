@@ -14,7 +14,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from valley.errors import ConfigError
+from valley.model.checkpoint_files import read_tensors
 from valley.model.modeling_valley import ValleyForConditionalGeneration
+from valley.model.published_layout import our_name
 from valley.synthetic.world import COLORS
 from valley.training.frame_labels import FRAME_WIDTH
 
@@ -73,6 +75,36 @@ def load_projector(model: ValleyForConditionalGeneration, vision: Path, language
             f"{model.config.projector_type!r} from {projector.linear_1.in_features}"
         )
     projector.linear_1.load_state_dict({"weight": weight, "bias": bias})
+
+
+def load_published_projector(model: ValleyForConditionalGeneration, path: Path) -> None:
+    """Begin with the projector that stage 1 of 2023 wrote: a file of `mm_projector` weights.
+
+    Raises:
+        ConfigError: the file is damaged, holds other weights, or is of other widths.
+    """
+    if not path.is_file():
+        raise ConfigError(f"projector_weights: {path}: there is no such file")
+    tensors = read_tensors(path)
+    prefix = "model.multi_modal_projector.linear_1."
+    given = {}
+    for name, tensor in tensors.items():
+        try:
+            ours = our_name(name) or ""
+        except KeyError:
+            ours = ""
+        if not ours.startswith(prefix):
+            raise ConfigError(f"projector_weights: {path}: want mm_projector weights alone, got {name}")
+        given[ours.removeprefix(prefix)] = tensor
+    projector = model.model.multi_modal_projector
+    want = {name: tuple(t.shape) for name, t in projector.linear_1.state_dict().items()}
+    got = {name: tuple(t.shape) for name, t in given.items()}
+    if projector.linear_2 is not None or want != got:
+        raise ConfigError(
+            f"projector_weights: {path}: want a linear projector with {want}, got {got} for "
+            f"{model.config.projector_type!r}"
+        )
+    projector.linear_1.load_state_dict(given)
 
 
 def projector_of(read: dict[str, Tensor], see: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
