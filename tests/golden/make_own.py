@@ -1,7 +1,7 @@
 """Record what this code computes with a tiny checkpoint: `python tests/golden/make_own.py`.
 
-Tests compare the recording everywhere, also where nothing published is at hand. Make it anew only when a change
-of numbers is meant, and say so in the commit.
+Tests compare the recording everywhere, also where nothing published is at hand. Make it anew only when a
+change of numbers is meant, and say so in the commit.
 """
 
 from __future__ import annotations
