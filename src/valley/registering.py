@@ -1,7 +1,8 @@
 """Tells transformers' Auto classes about Valley as soon as somebody uses them.
 
 `import valley` has to stay quick, and the Auto classes have to know Valley after it. So nothing is imported
-until transformers' own module of Auto configs is, and then at once.
+until transformers' own modules of Auto classes are, and then what belongs to each: the config, the networks,
+the processor. One after the other, because transformers' modules import each other.
 """
 
 from __future__ import annotations
@@ -17,41 +18,53 @@ from types import ModuleType
 
 logger = logging.getLogger(__name__)
 
-_WATCHED = "transformers.models.auto.configuration_auto"
+_AUTO = "transformers.models.auto."
+# Module of Auto classes -> the function of valley.model.auto that registers with it.
+_STEPS = {
+    f"{_AUTO}configuration_auto": "register_config",
+    f"{_AUTO}modeling_auto": "register_models",
+    f"{_AUTO}processing_auto": "register_processor",
+}
 
 
 def register_when_wanted() -> None:
-    """Register now where the Auto classes are in use already, else when they are first imported."""
-    if _WATCHED in sys.modules:
-        _register()
-    elif not any(isinstance(finder, _Watcher) for finder in sys.meta_path):
+    """Register now with the Auto classes that are in use, with others when they are first imported."""
+    if not any(isinstance(finder, _Watcher) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Watcher())
+    for module, step in _STEPS.items():
+        if module in sys.modules:
+            _register(step)
 
 
-def _register() -> None:
+def _register(step: str) -> None:
     try:
-        importlib.import_module("valley.model")
+        getattr(importlib.import_module("valley.model.auto"), step)()
     except ImportError as error:  # whoever uses transformers for something else must not suffer
         logger.warning("Valley is not registered with transformers' Auto classes: %s", error)
 
 
 class _Watcher(MetaPathFinder):
-    """Waits for one module; registers behind its import, and is gone."""
+    """Waits for the modules of Auto classes, and registers behind the import of each."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname != _WATCHED:
+        """Find one of these modules as anybody would, and add what is to be done behind it."""
+        step = _STEPS.get(fullname)
+        if step is None:
             return None
         sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            sys.meta_path.insert(0, self)
         if spec is None or spec.loader is None:
             return None
         execute = spec.loader.exec_module
 
         def execute_then_register(module: ModuleType) -> None:
             execute(module)
-            _register()
+            _register(step)
 
         spec.loader.exec_module = execute_then_register  # pyright: ignore[reportAttributeAccessIssue]
         return spec

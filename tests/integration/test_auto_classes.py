@@ -20,14 +20,21 @@ NAMES = "from transformers import AutoConfig, AutoModelForImageTextToText, AutoP
 
 @pytest.mark.parametrize(
     "program",
-    [f"import sys, valley\n{NAMES}\n{LOAD}", f"import sys\n{NAMES}\nimport valley\n{LOAD}"],
-    ids=["valley first", "transformers first"],
+    [
+        f"import sys, valley\n{NAMES}\n{LOAD}",
+        f"import sys\n{NAMES}\nimport valley\n{LOAD}",
+        f"import sys, valley\nfrom transformers import AutoModel, Trainer\n{NAMES}\n{LOAD}",
+        f"import sys, valley\nfrom transformers import pipeline\n{NAMES}\n{LOAD}",
+        f"import sys\nfrom transformers import AutoConfig\nimport valley\n{NAMES}\n{LOAD}",
+    ],
+    ids=["valley first", "transformers first", "networks first", "pipelines first", "in between"],
 )
 def test_the_order_of_imports_does_not_matter(program: str, tiny_checkpoint: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program, str(tiny_checkpoint)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
+    assert "not registered" not in done.stderr
 
 
 def test_nothing_heavy_comes_with_the_package() -> None:

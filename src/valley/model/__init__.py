@@ -1,3 +1,1 @@
-"""The Hugging Face family: importing any of it registers the Auto classes."""
-
-from . import auto as _auto  # noqa: F401
+"""The Hugging Face family: config, networks, poolings, processor."""

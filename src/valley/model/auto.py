@@ -1,30 +1,37 @@
-"""Tell transformers' Auto classes about Valley; happens once, when anything of `valley.model` is imported.
+"""Tell transformers' Auto classes about Valley, each when it is in use; `valley.registering` calls this.
 
 A checkpoint loaded as remote code brings its own registration (`auto_map`) and does not come here.
 """
 
 from __future__ import annotations
 
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForImageTextToText,
-    AutoModelForMultimodalLM,
-    AutoProcessor,
-)
 
-from .configuration_valley import ValleyConfig
-from .modeling_valley import ValleyForConditionalGeneration, ValleyModel
-from .processing_valley import ValleyProcessor
+def register_config() -> None:
+    """Register the config; doing it twice changes nothing, here and below."""
+    from transformers.models.auto.configuration_auto import AutoConfig
 
+    from .configuration_valley import ValleyConfig
 
-def register() -> None:
-    """Register the config, the models and the processor; doing it twice changes nothing."""
     AutoConfig.register(ValleyConfig.model_type, ValleyConfig, exist_ok=True)
-    AutoModel.register(ValleyConfig, ValleyModel, exist_ok=True)
-    AutoModelForImageTextToText.register(ValleyConfig, ValleyForConditionalGeneration, exist_ok=True)
-    AutoModelForMultimodalLM.register(ValleyConfig, ValleyForConditionalGeneration, exist_ok=True)
+
+
+def register_models() -> None:
+    """Register the networks."""
+    from transformers.models.auto import modeling_auto
+
+    from .configuration_valley import ValleyConfig
+    from .modeling_valley import ValleyForConditionalGeneration, ValleyModel
+
+    modeling_auto.AutoModel.register(ValleyConfig, ValleyModel, exist_ok=True)
+    for auto in (modeling_auto.AutoModelForImageTextToText, modeling_auto.AutoModelForMultimodalLM):
+        auto.register(ValleyConfig, ValleyForConditionalGeneration, exist_ok=True)
+
+
+def register_processor() -> None:
+    """Register the processor."""
+    from transformers.models.auto.processing_auto import AutoProcessor
+
+    from .configuration_valley import ValleyConfig
+    from .processing_valley import ValleyProcessor
+
     AutoProcessor.register(ValleyConfig, ValleyProcessor, exist_ok=True)
-
-
-register()
