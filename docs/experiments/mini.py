@@ -1,9 +1,9 @@
 """Draw how the embedded model learns: right answers over hours, from the records that `make mini` leaves.
 
-    python docs/experiments/mini.py out/mini-2h
+    python docs/experiments/mini.py out/mini-2h [mini.svg]
 
-Writes mini.svg beside this file and prints what it draws. The language lesson measures itself on every batch:
-no clip comes twice, so these are answers about clips it has not seen, given as numbers.
+Writes the picture beside this file and prints what it draws. The language lesson measures itself on every
+batch: no clip comes twice, so these are answers about clips it has not seen, given as numbers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from valley.synthetic.questions import VIDEO_TASKS
 
-PICTURE = Path(__file__).with_name("mini.svg")
+HERE = Path(__file__).parent
 WINDOW = 4
 """Lines of the record that make one point."""
 
@@ -38,7 +38,7 @@ def main() -> None:
     axes.set_ylabel("wholly right answers, %")
     axes.set_ylim(0, 100)
     figure.legend(loc="outside right upper", fontsize=8)
-    figure.savefig(PICTURE)
+    figure.savefig(HERE / (sys.argv[2] if len(sys.argv) > 2 else "mini.svg"))
     for hour, score in list(zip(hours, overall, strict=True))[:: max(1, len(points) // 12)]:
         print(f"{hour:5.2f} h  {score:5.1f} %")
 

@@ -27,6 +27,10 @@ _STEPS = {
 }
 
 
+# What is registered; imported first, one of these imports the Auto classes before it is whole itself.
+_OWN = ("valley.model.configuration_valley", "valley.model.modeling_valley", "valley.model.processing_valley")
+
+
 def register_when_wanted() -> None:
     """Register now with the Auto classes that are in use, with others when they are first imported."""
     if not any(isinstance(finder, _Watcher) for finder in sys.meta_path):
@@ -36,22 +40,32 @@ def register_when_wanted() -> None:
             _register(step)
 
 
-def _register(step: str) -> None:
+def _register(step: str) -> bool:
+    """Register; tell whether it is done, which it is not while a module of ours is half imported."""
     try:
         getattr(importlib.import_module("valley.model.auto"), step)()
     except ImportError as error:  # whoever uses transformers for something else must not suffer
+        if any(_is_half_imported(name) for name in _OWN):
+            return False
         logger.warning("Valley is not registered with transformers' Auto classes: %s", error)
+    return True
+
+
+def _is_half_imported(name: str) -> bool:
+    return getattr(getattr(sys.modules.get(name), "__spec__", None), "_initializing", False)
 
 
 class _Watcher(MetaPathFinder):
     """Waits for the modules of Auto classes, and registers behind the import of each."""
 
+    def __init__(self) -> None:
+        self._waiting: list[str] = []
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Find one of these modules as anybody would, and add what is to be done behind it."""
-        step = _STEPS.get(fullname)
-        if step is None:
+        if fullname not in _STEPS and fullname not in _OWN:
             return None
         sys.meta_path.remove(self)
         try:
@@ -64,7 +78,8 @@ class _Watcher(MetaPathFinder):
 
         def execute_then_register(module: ModuleType) -> None:
             execute(module)
-            _register(step)
+            self._waiting += [_STEPS[fullname]] if fullname in _STEPS else []
+            self._waiting = [step for step in self._waiting if not _register(step)]
 
         spec.loader.exec_module = execute_then_register  # pyright: ignore[reportAttributeAccessIssue]
         return spec

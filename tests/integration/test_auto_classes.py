@@ -18,16 +18,28 @@ assert type(AutoConfig.from_pretrained(sys.argv[1])).__name__ == "ValleyConfig"
 NAMES = "from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor"
 
 
+ORDERS = {
+    "valley first": f"import sys, valley\n{NAMES}\n{LOAD}",
+    "networks first": f"import sys, valley\nfrom transformers import AutoModel, Trainer\n{NAMES}\n{LOAD}",
+    "modeling": f"import sys, valley.model.modeling_valley\n{NAMES}\n{LOAD}",
+}
+MORE_ORDERS = {
+    "transformers first": f"import sys\n{NAMES}\nimport valley\n{LOAD}",
+    "pipelines first": f"import sys, valley\nfrom transformers import pipeline\n{NAMES}\n{LOAD}",
+    "in between": f"import sys\nfrom transformers import AutoConfig\nimport valley\n{NAMES}\n{LOAD}",
+    **{
+        module: f"import sys, valley.model.{module}_valley\n{NAMES}\n{LOAD}"
+        for module in ("configuration", "processing", "composing")
+    },
+}
+
+
 @pytest.mark.parametrize(
     "program",
     [
-        f"import sys, valley\n{NAMES}\n{LOAD}",
-        f"import sys\n{NAMES}\nimport valley\n{LOAD}",
-        f"import sys, valley\nfrom transformers import AutoModel, Trainer\n{NAMES}\n{LOAD}",
-        f"import sys, valley\nfrom transformers import pipeline\n{NAMES}\n{LOAD}",
-        f"import sys\nfrom transformers import AutoConfig\nimport valley\n{NAMES}\n{LOAD}",
+        *(pytest.param(program, id=name) for name, program in ORDERS.items()),
+        *(pytest.param(p, id=name, marks=pytest.mark.slow) for name, p in MORE_ORDERS.items()),
     ],
-    ids=["valley first", "transformers first", "networks first", "pipelines first", "in between"],
 )
 def test_the_order_of_imports_does_not_matter(program: str, tiny_checkpoint: Path) -> None:
     done = subprocess.run(
