@@ -1,6 +1,5 @@
 """ValleyConfig: vision tower, language model, temporal pooling, projector, and every special token's id."""
 
-from os import PathLike
 from typing import Any, ClassVar, no_type_check
 
 from transformers import AutoConfig
@@ -91,10 +90,10 @@ class ValleyConfig(PreTrainedConfig):
             raise ValueError(f"num_frames: want at least 1, got {self.num_frames}")
         super().__post_init__(**kwargs)
 
-    def save_pretrained(self, save_directory: str | PathLike[str], **kwargs: Any) -> None:  # noqa: ANN401
+    def save_pretrained(self, save_directory: Any, push_to_hub: bool = False, **kwargs: Any) -> None:  # noqa: ANN401, FBT001, FBT002
         """Save config.json, and beside it the code that it describes."""
         self.auto_map = dict(CONFIG_AUTO_MAP)
-        super().save_pretrained(save_directory, **kwargs)
+        super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
         copy_code(save_directory, "modeling_valley")
 
     @property

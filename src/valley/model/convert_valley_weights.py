@@ -120,7 +120,11 @@ def convert(
         checkpoint.folder_with("tokenizer.model", "special_tokens_map.json", "added_tokens.json"),
         max_length=int(settings.text.get("max_position_embeddings", 2048)),
     )
-    token_ids = {f"{n}_token_id": tokenizer.convert_tokens_to_ids(t) for n, t in VISUAL_TOKENS.items()}
+    known: dict[str, int] = tokenizer.get_vocab()
+    absent = [token for token in VISUAL_TOKENS.values() if token not in known]
+    if absent:
+        raise PartsError(f"{source}: its tokenizer has no {', '.join(absent)}")
+    token_ids = {f"{name}_token_id": known[token] for name, token in VISUAL_TOKENS.items()}
     config = make_config(settings, vision_config, shapes, token_ids, legacy=legacy)
     _refuse_other_shapes(config, shapes, where=str(source))
     processor = make_processor(config, tokenizer, tower.json("preprocessor_config.json"), vision_config)

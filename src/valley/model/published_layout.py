@@ -162,6 +162,7 @@ def make_config(
             "feed_forward_dim": _shape(shapes, "model.temporal_pooling.encoder.layers.0.linear1.bias")[0],
             "max_positions": _shape(shapes, "model.temporal_pooling.position_matrix")[0],
         }
+    ids: dict[str, Any] = dict(token_ids)
     text: Any = AutoConfig.for_model("llama", vocab_size=vocab_size, **settings.text)
     return ValleyConfig(  # pyright: ignore[reportCallIssue]
         vision_config=json.loads(tower.to_json_string()),
@@ -175,7 +176,7 @@ def make_config(
         pixel_dtype="float16",
         legacy=legacy,
         dtype=settings.dtype,
-        **token_ids,
+        **ids,
     )
 
 
