@@ -11,10 +11,10 @@ import importlib
 import importlib.util
 import logging
 import sys
-from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,10 @@ class _Watcher(MetaPathFinder):
         self._waiting: list[str] = []
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+        self,
+        fullname: str,
+        path: Any,  # noqa: ANN401
+        target: ModuleType | None = None,
     ) -> ModuleSpec | None:
         """Find one of these modules as anybody would, and add what is to be done behind it."""
         if fullname not in _STEPS and fullname not in _OWN:

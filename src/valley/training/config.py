@@ -103,9 +103,7 @@ class ModelSettings(_Strict):
                 f"checkpoint has its own projector and pooling; leave {', '.join(handed_on)} out"
             )
         if self.projector_from_lessons and self.projector_weights is not None:
-            raise ValueError(
-                "projector_from_lessons and projector_weights are both given; want one projector"
-            )
+            raise ValueError("want one projector, got projector_from_lessons and projector_weights")
         if self.checkpoint is None and (self.vision_tower is None or self.language_model is None):
             raise ValueError("want either a checkpoint, or a vision_tower and a language_model")
         return self
