@@ -17,8 +17,6 @@ import torch
 from transformers import AutoConfig, GenerationConfig
 
 from .checkpoint_files import (
-    AdaptedWeights,
-    Adapter,
     AddedWeights,
     CheckpointFiles,
     OverlaidWeights,
@@ -31,6 +29,7 @@ from .errors_valley import PartsError
 from .modeling_valley import ValleyForConditionalGeneration
 from .pixel_settings import PixelSettings
 from .processing_valley import ValleyProcessor
+from .published_adapter import AdaptedWeights, Adapter
 from .published_layout import (
     SYSTEM_PROMPTS,
     TRAINING_SYSTEM_PROMPTS,
