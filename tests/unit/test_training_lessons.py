@@ -430,13 +430,20 @@ def test_the_mean_can_be_taught_with_too(tmp_path: Path) -> None:
     assert model.config.temporal_pooling == "mean"
 
 
-def test_a_taught_pooling_must_fit(tmp_path: Path) -> None:
-    train_vision(eyes(tmp_path / "eyes", max_steps=1))
-    train_language(words(tmp_path / "words", max_steps=1))
-    parts = {
-        "vision_tower": str(tmp_path / "eyes"),
-        "language_model": str(tmp_path / "words"),
+def taught_parts(folder: Path) -> dict[str, Any]:
+    """Teach both parts for a step; give the settings that put them together."""
+    train_vision(eyes(folder / "eyes", max_steps=1))
+    train_language(words(folder / "words", max_steps=1))
+    return {
+        "vision_tower": str(folder / "eyes"),
+        "language_model": str(folder / "words"),
         "vision_feature_layer": -1,
+    }
+
+
+def test_a_taught_pooling_must_fit(tmp_path: Path) -> None:
+    parts = {
+        **taught_parts(tmp_path),
         "temporal_pooling": "transformer",
         "temporal_pooling_config": {"num_heads": 2, "feed_forward_dim": 64},
     }
@@ -548,13 +555,7 @@ def test_heads_are_told_what_an_answer_comes_to(tmp_path: Path) -> None:
 
 
 def test_a_projector_of_2023_may_be_the_beginning(tmp_path: Path) -> None:
-    train_vision(eyes(tmp_path / "eyes", max_steps=1))
-    train_language(words(tmp_path / "words", max_steps=1))
-    parts = {
-        "vision_tower": str(tmp_path / "eyes"),
-        "language_model": str(tmp_path / "words"),
-        "vision_feature_layer": -1,
-    }
+    parts = taught_parts(tmp_path)
     weights = {
         "model.mm_projector.weight": torch.rand(32, 32).half(),
         "model.mm_projector.bias": torch.rand(32).half(),
