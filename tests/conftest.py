@@ -139,7 +139,7 @@ def compose_tiny():
     return _compose
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_parts() -> SimpleNamespace:
     """Makers of the parts: `tokenizer()`, `tower(**CLIPVisionConfig)`, `llm(vocab_size, **LlamaConfig)`."""
     return SimpleNamespace(tokenizer=_tokenizer, tower=_tower, llm=_llm)

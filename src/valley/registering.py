@@ -19,11 +19,13 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 _AUTO = "transformers.models.auto."
-# Module of Auto classes -> the function of valley.model.auto that registers with it.
+# Module -> the function of valley.model.auto that registers with its Auto classes.
 _STEPS = {
+    "transformers": "open_video_processors",
     f"{_AUTO}configuration_auto": "register_config",
     f"{_AUTO}modeling_auto": "register_models",
     f"{_AUTO}processing_auto": "register_processor",
+    f"{_AUTO}video_processing_auto": "register_video_processor",
 }
 
 

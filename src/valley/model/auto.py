@@ -5,6 +5,8 @@ A checkpoint loaded as remote code brings its own registration (`auto_map`) and 
 
 from __future__ import annotations
 
+import sys
+
 
 def register_config() -> None:
     """Register the config; doing it twice changes nothing, here and below."""
@@ -35,3 +37,19 @@ def register_processor() -> None:
     from .processing_valley import ValleyProcessor
 
     AutoProcessor.register(ValleyConfig, ValleyProcessor, exist_ok=True)
+
+
+def register_video_processor() -> None:
+    """Register the clip processor, which needs no torchvision."""
+    from transformers.models.auto.video_processing_auto import AutoVideoProcessor
+
+    from .configuration_valley import ValleyConfig
+    from .video_processing_valley import ValleyVideoProcessor
+
+    AutoVideoProcessor.register(ValleyConfig, ValleyVideoProcessor, exist_ok=True)
+
+
+def open_video_processors() -> None:
+    """Let AutoVideoProcessor be imported where torchvision is missing: it is the others that need it."""
+    missing = vars(sys.modules["transformers"]).get("_object_missing_backend", {})
+    missing.pop("AutoVideoProcessor", None)

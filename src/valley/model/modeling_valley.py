@@ -8,11 +8,9 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers import AutoModel
 from transformers.cache_utils import Cache
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_valley import ValleyConfig
@@ -22,9 +20,10 @@ from .placeholders import IMAGE, VIDEO, fill_as_published, fill_placeholders
 from .pretrained_valley import ValleyCausalLMOutputWithPast, ValleyModelOutputWithPast, ValleyPreTrainedModel
 from .temporal_pooling import build_temporal_pooling
 from .tensor_types import Bool, Float, Int
+from .visual_encoding import VisualEncoder
 
 
-class ValleyModel(ValleyPreTrainedModel):
+class ValleyModel(ValleyPreTrainedModel, VisualEncoder):
     """Everything but the language model's head."""
 
     def __init__(self, config: ValleyConfig) -> None:
@@ -48,77 +47,6 @@ class ValleyModel(ValleyPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Replace the language model's embedding table."""
         self.language_model.set_input_embeddings(value)
-
-    def encode_frames(
-        self, pixel_values: Float[Tensor, "frame 3 height width"]
-    ) -> Float[Tensor, "frame token dim"]:
-        """Run tower and projector: for every frame its frame token, then its patch tokens.
-
-        Raises:
-            ValueError: the tower gives another number of tokens than the config says.
-        """
-        if self.config.pixel_dtype is not None:
-            pixel_values = pixel_values.to(getattr(torch, self.config.pixel_dtype))
-        pixel_values = pixel_values.to(self.multi_modal_projector.linear_1.weight.dtype)
-        outputs = self.vision_tower(pixel_values, output_hidden_states=True, return_dict=True)
-        features = outputs.hidden_states[self.config.vision_feature_layer]
-        num_prefix, num_patches = self.config.num_prefix_tokens, self.config.num_patches
-        if features.ndim != 3 or features.shape[1] != num_prefix + num_patches:
-            raise ValueError(
-                f"want {num_prefix} prefix and {num_patches} patch tokens from the vision tower, "
-                f"got a tensor of shape {tuple(features.shape)}"
-            )
-        patches = features[:, num_prefix:]
-        frame_token = features[:, :1] if num_prefix else patches.mean(1, keepdim=True)
-        return self.multi_modal_projector(torch.cat([frame_token, patches], dim=1))
-
-    def pool_clip(
-        self, features: Float[Tensor, "frame token dim"], shown_at_s: Float[Tensor, " frame"]
-    ) -> Float[Tensor, "visual dim"]:
-        """Make one clip's visual tokens: the pooled patch tokens, then the frame tokens."""
-        pooled = self.temporal_pooling(features[:, 1:], shown_at_s)
-        return torch.cat([pooled.tokens, features[:, 0]])
-
-    @can_return_tuple
-    def get_image_features(
-        self,
-        pixel_values: Float[Tensor, "image 3 height width"],
-        **kwargs: Any,  # noqa: ANN401
-    ) -> BaseModelOutputWithPooling:
-        """Encode pictures, each as a clip of one frame; `pooler_output` lists their visual tokens."""
-        features = self.encode_frames(pixel_values)
-        at_start = torch.zeros(1, device=features.device)
-        tokens = [self.pool_clip(picture[None], at_start) for picture in features]
-        return BaseModelOutputWithPooling(last_hidden_state=features, pooler_output=tokens)  # pyright: ignore[reportArgumentType]
-
-    @can_return_tuple
-    def get_video_features(
-        self,
-        pixel_values_videos: Float[Tensor, "video frame 3 height width"],
-        video_frame_mask: Bool[Tensor, "video frame"] | None = None,
-        video_timestamps: Float[Tensor, "video frame"] | None = None,
-        **kwargs: Any,  # noqa: ANN401
-    ) -> BaseModelOutputWithPooling:
-        """Encode clips; `pooler_output` lists their visual tokens, as many as each clip's length asks for.
-
-        Args:
-            pixel_values_videos: frames; shorter clips are padded at the end.
-            video_frame_mask: True for real frames; all are real by default. Padding never enters the tower.
-            video_timestamps: seconds at which each frame is shown; one frame a second by default.
-            kwargs: ignored, as other models of the library take more.
-        """
-        num_videos, num_frames = pixel_values_videos.shape[:2]
-        device = pixel_values_videos.device
-        if video_frame_mask is None:
-            video_frame_mask = torch.ones(num_videos, num_frames, dtype=torch.bool, device=device)
-        if video_timestamps is None:
-            video_timestamps = torch.arange(num_frames, device=device).float().expand(num_videos, -1)
-        features = self.encode_frames(pixel_values_videos[video_frame_mask])
-        lengths = video_frame_mask.sum(1).tolist()
-        clips = features.split(lengths)
-        times = video_timestamps.to(device)[video_frame_mask].split(lengths)
-        tokens = [self.pool_clip(clip, shown_at_s) for clip, shown_at_s in zip(clips, times, strict=True)]
-        return BaseModelOutputWithPooling(last_hidden_state=features, pooler_output=tokens)  # pyright: ignore[reportArgumentType]
 
     @can_return_tuple
     def forward(  # noqa: PLR0913

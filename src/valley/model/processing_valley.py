@@ -24,7 +24,7 @@ from .placeholders import IMAGE, VIDEO
 from .processor_options import TextOptions, sort_options
 from .processor_saving import SavedProcessor
 from .prompt_encoding import Prompt, Replacement, choose_mark, control_pattern, neutralise
-from .video_processing_valley import Clip, ValleyVideoProcessor
+from .video_processing_valley import Clip, ValleyVideoProcessor, clips_apart
 from .visual_layout import VISUAL_TOKENS, VisualLayout
 
 IMAGE_TOKEN, VIDEO_TOKEN = "<image>", "<video>"
@@ -272,20 +272,29 @@ class ValleyProcessor(SavedProcessor):
             data["pixel_values"] = self.image_processor.pixels(media.images)
         if media.videos:
             data |= self.video_processor.batch(media.videos)
+        offsets: list[Any] = []
         if prompts is not None:
+            layout = self.layout.with_one_placeholder() if options.for_engine else self.layout
             ids = self.visual_token_ids
             placeholder_ids = (ids["im_patch"], ids["vi_frame"])
+            expanded, offsets = self._expanded(prompts, media, layout)
             samples = [
                 encode_sample(self.tokenizer, prompt, replacements, placeholder_ids, options)
-                for prompt, replacements in self._expanded(prompts, media)
+                for prompt, replacements in expanded
             ]
             data |= as_rows(self.tokenizer, samples, options)
         inputs = BatchFeature(data, tensor_type=options.return_tensors)
+        if options.for_engine:
+            inputs.update(text_replacement_offsets=offsets, **clips_apart(inputs))
+            inputs.pop("video_frame_mask", None)
         if options.return_metadata:
             inputs["video_metadata"] = [_metadata(clip) for clip in media.videos]
         return inputs
 
-    def _expanded(self, prompts: list[Prompt], media: ChatMedia) -> list[tuple[Prompt, list[Replacement]]]:
+    def _expanded(
+        self, prompts: list[Prompt], media: ChatMedia, layout: VisualLayout
+    ) -> tuple[list[tuple[Prompt, list[Replacement]]], list[Any]]:
+        """Write out every placeholder; give the prompts, and what transformers says of each replacement."""
         for name, token, given in (
             ("image", self.image_token, media.images),
             ("video", self.video_token, media.videos),
@@ -293,19 +302,19 @@ class ValleyProcessor(SavedProcessor):
             wanted = sum(p.text.count(token) for p in prompts)
             if wanted != len(given):
                 raise PromptError(f"the prompt has {wanted} {token} but {len(given)} {name}s are given")
-        images = [self.layout.picture_expansion()] * len(media.images)
-        videos = [self.layout.expansion(_prompt_times(clip.shown_at_s)) for clip in media.videos]
+        images = [layout.picture_expansion()] * len(media.images)
+        videos = [layout.expansion(_prompt_times(clip.shown_at_s)) for clip in media.videos]
         # transformers' own step, so that vLLM finds the placeholders where it looks for them.
         outcome: Any = self.get_text_with_replacements([p.text for p in prompts], images, videos)
-        texts, replaced = outcome
+        texts, offsets = outcome
         kinds = {"image": IMAGE, "video": VIDEO}
         expanded = []
-        for prompt, text, found in zip(prompts, texts, replaced, strict=True):
+        for prompt, text, found in zip(prompts, texts, offsets, strict=True):
             replacements = [
                 Replacement(f["span"][1], f["new_span"][0], f["new_span"][1], kinds[f["type"]]) for f in found
             ]
             expanded.append((Prompt(text, prompt.mark, prompt.assistant_spans), replacements))
-        return expanded
+        return expanded, offsets
 
     @property
     def model_input_names(self) -> list[str]:

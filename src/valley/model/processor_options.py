@@ -15,7 +15,6 @@ _VIDEO = (*SAMPLING_OPTIONS, "do_sample_frames", "limits", "on_damage", "isolate
 # transformers, pipelines and vLLM pass these along; what they ask for is done always, or never concerns us.
 _WITHOUT_EFFECT = (
     "return_mm_token_type_ids",
-    "return_text_replacement_offsets",
     "return_attention_mask",
     "return_token_type_ids",
     "sanitize_control_tokens",
@@ -38,6 +37,8 @@ class TextOptions:
         add_special_tokens: whether the tokenizer adds what it adds to plain text, such as a first token.
         return_assistant_tokens_mask: whether to say where the assistant speaks.
         return_metadata: also `video_metadata`: source and times of the frames of every clip.
+        return_text_replacement_offsets: for engines that put media in themselves, such as vLLM: also
+            `text_replacement_offsets`; every placeholder has one id, and clips are not padded to one length.
     """
 
     padding: bool | str = True
@@ -49,6 +50,12 @@ class TextOptions:
     add_special_tokens: bool = True
     return_assistant_tokens_mask: bool = False
     return_metadata: bool = False
+    return_text_replacement_offsets: bool = False
+
+    @property
+    def for_engine(self) -> bool:
+        """Whether an engine asks that puts the media in itself."""
+        return self.return_text_replacement_offsets
 
     def length_limit(self, tokenizer: Any) -> int:  # noqa: ANN401
         """Give the longest row.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -62,6 +61,5 @@ class SavedProcessor(ProcessorMixin):
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
         copy_code(folder, "processing_valley")
-        extra = folder / "video_preprocessor_config.json"
-        extra.write_text(json.dumps(self.video_processor.to_dict(), indent=2, sort_keys=True) + "\n", "utf-8")
+        self.video_processor.save_pretrained(folder)
         return super().save_pretrained(str(folder), push_to_hub=push_to_hub, **kwargs)

@@ -15,6 +15,7 @@ CONFIG_AUTO_MAP = {
     "AutoModelForMultimodalLM": "modeling_valley.ValleyForConditionalGeneration",
 }
 PROCESSOR_AUTO_MAP = {"AutoProcessor": "processing_valley.ValleyProcessor"}
+VIDEO_PROCESSOR_AUTO_MAP = {"AutoVideoProcessor": "video_processing_valley.ValleyVideoProcessor"}
 
 
 def copy_code(folder: str | Path, *modules: str) -> None:

@@ -6,6 +6,7 @@ Files are decoded by `valley.video`, which is imported only when a path is given
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,15 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 from transformers import BatchFeature
+from transformers.utils.hub import cached_file
 
 from .errors_valley import PromptError
 from .pixel_settings import PixelSettings, rgb_array
+from .remote_code import VIDEO_PROCESSOR_AUTO_MAP
 
 logger = logging.getLogger(__name__)
 
+SETTINGS_NAME = "video_preprocessor_config.json"
 SAMPLING_OPTIONS = (
     "num_frames",
     "fps",
@@ -98,10 +102,39 @@ class ValleyVideoProcessor:
         """Write the settings for processor_config.json and video_preprocessor_config.json."""
         return {
             "video_processor_type": type(self).__name__,
+            "auto_map": dict(VIDEO_PROCESSOR_AUTO_MAP),
             **self.settings.to_dict(),
             **self.sampling,
             "do_sample_frames": self.do_sample_frames,
         }
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any], **_: object) -> ValleyVideoProcessor:
+        """Make one from what `to_dict` wrote."""
+        sampling = {name: settings[name] for name in SAMPLING_OPTIONS if settings.get(name) is not None}
+        return cls(settings, sampling)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> ValleyVideoProcessor:
+        """Read one from a checkpoint's folder or hub id, as AutoVideoProcessor asks for it.
+
+        Raises:
+            PromptError: there is no file with its settings.
+        """
+        hub = {n: kwargs[n] for n in ("cache_dir", "revision", "token", "local_files_only") if n in kwargs}
+        path = cached_file(str(pretrained_model_name_or_path), SETTINGS_NAME, **hub)
+        if path is None:
+            raise PromptError(f"{pretrained_model_name_or_path}: want {SETTINGS_NAME}, got none")
+        return cls.from_dict(json.loads(Path(path).read_text("utf-8")))
+
+    def save_pretrained(self, save_directory: str | Path, **_: object) -> None:
+        """Write the settings where AutoVideoProcessor and vLLM look for them."""
+        path = Path(save_directory) / SETTINGS_NAME
+        path.write_text(json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n", "utf-8")
 
     def fetch(
         self,
@@ -181,6 +214,17 @@ class ValleyVideoProcessor:
         return BatchFeature(self.batch(clips), tensor_type=return_tensors)
 
 
+def clips_apart(inputs: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Take a batch's clips apart again: one entry a clip, without padding, independent of the others."""
+    masks = inputs.get("video_frame_mask")
+    if masks is None:
+        return {}
+    return {
+        name: [clip[mask] for clip, mask in zip(inputs[name], masks, strict=True)]
+        for name in ("pixel_values_videos", "video_timestamps")
+    }
+
+
 def as_clip(video: Any, metadata: Any = None) -> Clip:  # noqa: ANN401
     """Take frames that are in memory already.
 
@@ -216,4 +260,4 @@ def _sampled(clip: Clip, wish: Any) -> Clip:  # noqa: ANN401
     return Clip(clip.pixels[chosen], clip.shown_at_s[chosen], clip.source)
 
 
-__all__ = ["SAMPLING_OPTIONS", "Clip", "ValleyVideoProcessor", "as_clip"]
+__all__ = ["SAMPLING_OPTIONS", "Clip", "ValleyVideoProcessor", "as_clip", "clips_apart"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .temporal_pooling import frame_groups
@@ -42,6 +42,10 @@ class VisualLayout:
     def num_visual_tokens(self, num_frames: int) -> int:
         """Count the tokens of a clip that carry features."""
         return len(frame_groups(self.pooling, self.options, num_frames)) * self.num_patches + num_frames
+
+    def with_one_placeholder(self) -> VisualLayout:
+        """Give the layout in which a frame's placeholder is a patch's: the network looks at neither."""
+        return replace(self, tokens={**self.tokens, "vi_frame": self.tokens["im_patch"]})
 
     def expansion(self, shown_at_s: Sequence[float]) -> str:
         """Write the placeholders of a clip whose frames are shown at these times.
