@@ -1,7 +1,7 @@
 """What is temporal pooling worth? Trains both stages with each pooling at equal budget; fills temporal.md.
 
     make mini                                    # or any folder with a taught vision tower and language model
-    python docs/experiments/temporal.py --parts out/mini-2h --out out/temporal
+    OMP_NUM_THREADS=1 python docs/experiments/temporal.py --parts out/mini-2h --out out/temporal --jobs 2
 
 Every variant starts from the same tower and the same language model, sees the same clips in the same order,
 and is trained for the same number of steps; only what is between them differs. Finished runs are not run
@@ -15,7 +15,10 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -98,19 +101,24 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=350, help="of stage 2")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--clips", type=int, default=150, help="to ask about")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at the same time")
     asked = parser.parse_args()
-    results = [
-        {"variant": v.name, "seed": seed, "tokens": _num_tokens(folder), **measure(v, folder, asked.clips)}
-        for v in POOLINGS + TOKENS
-        for seed in (asked.seeds if v in POOLINGS else asked.seeds[:1])
-        for folder in [run(v, seed, asked)]
-    ]
+    wanted = [(v, s) for v in POOLINGS + TOKENS for s in (asked.seeds if v in POOLINGS else asked.seeds[:1])]
+    # A process for each run: what a run leaves in memory (kernels of every shape it met) goes with it.
+    with ProcessPoolExecutor(asked.jobs, get_context("spawn"), max_tasks_per_child=1) as pool:
+        results = list(pool.map(_result, *zip(*wanted, strict=True), [asked] * len(wanted)))
     asked.out.mkdir(parents=True, exist_ok=True)
     (asked.out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     budget = f"{asked.align_steps} steps of stage 1 and {asked.steps} of stage 2, 16 clips each"
     write_page(results, HERE / "temporal.md", budget=budget, num_clips=asked.clips)
     draw_poolings(results, HERE / "temporal.svg")
     draw_tokens(results, HERE / "tokens.svg")
+
+
+def _result(variant: Variant, seed: int, asked: argparse.Namespace) -> dict[str, Any]:
+    folder = run(variant, seed, asked)
+    measured = measure(variant, folder, asked.clips)
+    return {"variant": variant.name, "seed": seed, "tokens": _num_tokens(folder), **measured}
 
 
 def run(variant: Variant, seed: int, asked: argparse.Namespace) -> Path:
@@ -147,14 +155,14 @@ def run(variant: Variant, seed: int, asked: argparse.Namespace) -> Path:
             fields["learning_rates"]["temporal_pooling"] = 1e-3
         fields["trainer"] |= {"max_steps": steps, "warmup_steps": 20}
         fields |= {"output_dir": str(output_dir), "seed": seed}
-        train(make_config(fields), on_event=_say)
-        print(file=sys.stderr)
+        train(make_config(fields), on_event=partial(_say, f"{variant.name}, seed {seed}, {recipe}"))
     return finetune
 
 
-def _say(event: TrainingEvent) -> None:
-    left = "" if event.remaining_s is None else f", {event.remaining_s:.0f} s left"
-    print(f"\rstep {event.step}/{event.max_steps}, loss {event.loss}{left}   ", end="", file=sys.stderr)
+def _say(name: str, event: TrainingEvent) -> None:
+    if event.kind == "logged":
+        left = "" if event.remaining_s is None else f", {event.remaining_s:.0f} s left"
+        print(f"{name}: step {event.step}/{event.max_steps}, loss {event.loss:.3f}{left}", file=sys.stderr)
 
 
 def _num_tokens(folder: Path) -> int:

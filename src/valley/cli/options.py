@@ -39,7 +39,11 @@ Isolated: TypeAlias = Annotated[
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 Dtype: TypeAlias = Annotated[
     str | None,
-    typer.Option("--dtype", help="float32, bfloat16 or float16; float32 on a CPU, else as stored."),
+    typer.Option(
+        "--dtype",
+        help="float32, bfloat16, float16; int8 or int4: quantise the language model. "
+        "Unless given: float32 on a CPU, else as stored.",
+    ),
 ]
 Device: TypeAlias = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps; the GPU where there is one.")

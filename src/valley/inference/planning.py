@@ -14,12 +14,14 @@ from valley.conversation import Conversation, Image, Video, user
 from valley.inference.media import MediaReader, SeenMedium
 from valley.inference.prompting import build_prompt
 from valley.inference.resolving import resolve
-from valley.inference.weights import count_parameters
+from valley.inference.weights import ParameterCount, count_parameters
 from valley.model.configuration_valley import ValleyConfig
 from valley.model.processing_valley import ValleyProcessor
 from valley.video.sampling import FrameSampling
 
 _DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+# A weight of a quantised layer; every 64 weights share a scale of two bytes, at most.
+_QUANTISED_BYTES = {"int8": 1.03, "int4": 0.53}
 
 
 @dataclass(frozen=True)
@@ -125,11 +127,17 @@ def make_plan(
         prompt_tokens=tokens,
         max_new_tokens=max_new_tokens,
         kv_cache_bytes=kv_cache_bytes(config, tokens + max_new_tokens, num_bytes),
-        weights_bytes=parameters.num_parameters * num_bytes,
+        weights_bytes=_weights_bytes(parameters, num_bytes, dtype),
         activation_bytes=activation_bytes(config, tokens, num_frames, num_bytes),
         max_context_tokens=limit,
         cure=cure_for(processor, seen, excess=excess) if excess else "",
     )
+
+
+def _weights_bytes(parameters: ParameterCount, num_bytes: int, asked: str | None) -> int:
+    small = _QUANTISED_BYTES.get(asked or "", float(num_bytes))
+    rest = parameters.num_parameters - parameters.num_in_layers
+    return round(rest * num_bytes + parameters.num_in_layers * small)
 
 
 def kv_cache_bytes(config: ValleyConfig, num_tokens: int, dtype_bytes: int) -> int:

@@ -8,7 +8,7 @@ import math
 import struct
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,18 @@ _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """Parameters, and the type in which most of them are stored."""
+    """Parameters, and the type in which most of them are stored.
+
+    Attributes:
+        num_parameters: of all parts.
+        dtype: such as "float16".
+        num_in_layers: of the language model's matrices, embeddings aside: what quantising makes small. 0
+            where the names of the weights are not known.
+    """
 
     num_parameters: int
     dtype: str
+    num_in_layers: int = 0
 
 
 def count_parameters(place: ModelPlace) -> ParameterCount:
@@ -40,7 +48,16 @@ def count_parameters(place: ModelPlace) -> ParameterCount:
         raise ConfigError(
             f"{place.folder}: holds no safetensors files, so its size cannot be told beforehand"
         )
-    return _count(tensor for file in files for tensor in read_header(file).values())
+    headers = [read_header(file) for file in files]
+    in_layers = sum(
+        math.prod(tensor["shape"])
+        for header in headers
+        for name, tensor in header.items()
+        if name.startswith("model.language_model.layers.") and len(tensor["shape"]) == 2
+    )
+    return replace(
+        _count(tensor for header in headers for tensor in header.values()), num_in_layers=in_layers
+    )
 
 
 def fingerprint(place: ModelPlace) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +15,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.utils.generic import ModelOutput
 
 from .configuration_valley import ValleyConfig
-from .temporal_pooling import ImportancePooling, TransformerPooling
+from .temporal_pooling import ImportancePooling, SelfAttention, TransformerPooling
 
 
 @dataclass
@@ -52,6 +54,14 @@ class ValleyPreTrainedModel(PreTrainedModel):
     _supports_attention_backend = True
     _can_compile_fullgraph = True
 
+    def _upload_modified_files(self, working_dir: str | Path, repo_id: str, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Publish a folder with a card that says what it is; `push_to_hub` comes here in the end."""
+        from .model_card import complete_card
+
+        complete_card(Path(working_dir), self.config, name=repo_id)
+        parent: Any = super()
+        return parent._upload_modified_files(working_dir, repo_id, *args, **kwargs)
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """Start the learned poolings as the mean, everything else as Hugging Face does."""
@@ -59,6 +69,9 @@ class ValleyPreTrainedModel(PreTrainedModel):
         if isinstance(module, ImportancePooling):
             init.zeros_(module.pooling_layer.weight)
             init.zeros_(module.pooling_layer.bias)
+        elif isinstance(module, SelfAttention):
+            init.xavier_uniform_(module.in_proj_weight)
+            init.zeros_(module.in_proj_bias)
         elif isinstance(module, TransformerPooling):
             init.copy_(module.get_buffer("position_matrix"), module.fresh_positions())
             for layer in module.encoder.layers:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from .tensor_types import Bool, Float
@@ -90,16 +91,21 @@ class MeanPooling(TemporalPooling):
         return features.mean(0)
 
 
-class FrameScore(nn.Linear):
+class FrameScore(nn.Module):
     """One number for each frame from all its patches.
 
     A sum of products instead of a matrix product: summed pairwise, the thousands of terms keep their last
-    digits, whatever the machine's matrix library does.
+    digits, whatever the machine's matrix library does. And no `nn.Linear`, which engines put their own for.
     """
 
-    def forward(self, input: Float[Tensor, "frame flat"]) -> Float[Tensor, " frame"]:  # noqa: A002
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1, num_features))
+        self.bias = nn.Parameter(torch.zeros(1))
+
+    def forward(self, features: Float[Tensor, "frame flat"]) -> Float[Tensor, " frame"]:
         """Score frames, in float32."""
-        return (input.float() * self.weight.float()).sum(-1) + self.bias.float()
+        return (features.float() * self.weight.float()).sum(-1) + self.bias.float()
 
 
 class ImportancePooling(TemporalPooling):
@@ -107,7 +113,7 @@ class ImportancePooling(TemporalPooling):
 
     def __init__(self, *, dim: int, num_patches: int) -> None:
         super().__init__(dim=dim, num_patches=num_patches)
-        self.pooling_layer = FrameScore(num_patches * dim, 1)
+        self.pooling_layer = FrameScore(num_patches * dim)
 
     def importance(self, features: Float[Tensor, "frame patch dim"]) -> Float[Tensor, " frame"]:
         """Give each frame its weight; the weights sum to one.
@@ -124,6 +130,67 @@ class ImportancePooling(TemporalPooling):
     def pool(self, features: Float[Tensor, "frame patch dim"]) -> Float[Tensor, "token dim"]:
         """Sum the frames by importance."""
         return (features * self.importance(features)[:, None, None]).sum(0)
+
+
+class SelfAttention(nn.Module):
+    """Attention of a time series to itself, with the names of `nn.MultiheadAttention`'s weights.
+
+    That module reaches into its output layer, and so breaks where an engine puts its own layer there.
+    """
+
+    def __init__(self, dim: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        if dim % num_heads:
+            raise ValueError(f"num_heads: want a divisor of the width {dim}, got {num_heads}")
+        self.num_heads, self.dropout = num_heads, dropout
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * dim, dim))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * dim))
+        self.out_proj = nn.Linear(dim, dim)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+
+    def forward(self, series: Float[Tensor, "frame patch dim"]) -> Float[Tensor, "frame patch dim"]:
+        """Let every frame look at all frames, each patch at its own series."""
+        num_frames, num_patches, dim = series.shape
+        projected = F.linear(series, self.in_proj_weight, self.in_proj_bias)
+        heads = projected.view(num_frames, num_patches, 3, self.num_heads, dim // self.num_heads)
+        query, key, value = heads.permute(2, 1, 3, 0, 4)
+        seen = F.scaled_dot_product_attention(
+            query, key, value, dropout_p=self.dropout if self.training else 0.0
+        )
+        return self.out_proj(seen.permute(2, 0, 1, 3).reshape(series.shape))
+
+
+class EncoderLayer(nn.Module):
+    """One layer of a transformer with norms behind its steps (Attention Is All You Need, section 3.1)."""
+
+    def __init__(self, dim: int, num_heads: int, feed_forward_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.self_attn = SelfAttention(dim, num_heads, dropout)
+        self.linear1 = nn.Linear(dim, feed_forward_dim)
+        self.linear2 = nn.Linear(feed_forward_dim, dim)
+        self.norm1 = nn.LayerNorm(dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, series: Float[Tensor, "frame patch dim"]) -> Float[Tensor, "frame patch dim"]:
+        """Attend, then transform each place on its own."""
+        series = self.norm1(series + self.dropout(self.self_attn(series)))
+        inner = self.dropout(F.relu(self.linear1(series)))
+        return self.norm2(series + self.dropout(self.linear2(inner)))
+
+
+class Encoder(nn.Module):
+    """Layers one behind the other."""
+
+    def __init__(self, *layers: EncoderLayer) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, series: Float[Tensor, "frame patch dim"]) -> Float[Tensor, "frame patch dim"]:
+        """Run them all."""
+        for layer in self.layers:
+            series = layer(series)
+        return series
 
 
 class TransformerPooling(TemporalPooling):
@@ -149,8 +216,7 @@ class TransformerPooling(TemporalPooling):
             "max_positions": max_positions,
             "dropout": dropout,
         }
-        layer = nn.TransformerEncoderLayer(dim, num_heads, feed_forward_dim, dropout)
-        self.encoder = nn.TransformerEncoder(layer, num_layers=1, enable_nested_tensor=False)
+        self.encoder = Encoder(EncoderLayer(dim, num_heads, feed_forward_dim, dropout))
         self.register_buffer("position_matrix", sinusoids(max_positions, dim))
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,13 +10,16 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig
 
-from valley.errors import ConfigError
+from valley.errors import ConfigError, MissingExtraError
 from valley.inference.resolving import ModelPlace, resolve
 from valley.model.configuration_valley import ValleyConfig
 from valley.model.modeling_valley import ValleyForConditionalGeneration
 from valley.model.processing_valley import ValleyProcessor
 
 DTYPES = ("float32", "bfloat16", "float16")
+QUANTISED = ("int8", "int4")
+# What keeps its precision: the eyes, where it is cheap and errors spread, and the head.
+_NOT_QUANTISED = ["model.vision_tower", "model.multi_modal_projector", "model.temporal_pooling", "lm_head"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,10 @@ def load(name_or_path: str, *, dtype: object = None, device: object = None) -> L
     try:
         _, processor = read_parts(place)
         loaded: Any = ValleyForConditionalGeneration.from_pretrained(
-            place.location, dtype=choose_dtype(dtype, target), output_loading_info=True
+            place.location,
+            dtype=choose_dtype(dtype, target),
+            output_loading_info=True,
+            **_quantisation(dtype, target),
         )
         model, info = loaded
     except (OSError, ValueError, SafetensorError) as error:
@@ -49,7 +56,7 @@ def load(name_or_path: str, *, dtype: object = None, device: object = None) -> L
             f"{name_or_path}: the checkpoint lacks {len(missing)} weights, such as {missing[0]}; "
             "was it saved whole?"
         )
-    return Loaded(place.name, model.to(target), processor)
+    return Loaded(place.name, model if dtype in QUANTISED else model.to(target), processor)
 
 
 def read_parts(place: ModelPlace) -> tuple[ValleyConfig, ValleyProcessor]:
@@ -97,15 +104,46 @@ def choose_device(device: object) -> torch.device:
 def choose_dtype(dtype: object, device: torch.device) -> str:
     """Take the stored type on an accelerator; a CPU computes half precision slowly, so float32 there.
 
+    Where the language model is quantised, this is the type of all the rest.
+
     Raises:
         ConfigError: it is no type for weights.
     """
     if dtype is None:
         return "float32" if device.type == "cpu" else "auto"
     name = str(dtype).removeprefix("torch.")
+    if name in QUANTISED:
+        return "bfloat16"
     if name not in ("auto", *DTYPES):
-        raise ConfigError(f"dtype {name!r}: want one of {', '.join(DTYPES)}")
+        raise ConfigError(f"dtype {name!r}: want one of {', '.join((*DTYPES, *QUANTISED))}")
     return name
+
+
+def _quantisation(dtype: object, device: torch.device) -> dict[str, Any]:
+    """Say how the language model's layers are to be quantised, if they are.
+
+    Raises:
+        ConfigError: bitsandbytes does not run on this device.
+        MissingExtraError: it is not installed.
+    """
+    if dtype not in QUANTISED:
+        return {}
+    if device.type not in ("cpu", "cuda", "xpu"):
+        raise ConfigError(f"dtype {dtype}: bitsandbytes runs on cpu, cuda and xpu, not on {device.type}")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise MissingExtraError(wanted_by=f"dtype {dtype}", package="bitsandbytes", extra="quantize")
+    from transformers import BitsAndBytesConfig
+
+    how = {
+        "int8": {"load_in_8bit": True},
+        "int4": {
+            "load_in_4bit": True,
+            "bnb_4bit_quant_type": "nf4",
+            "bnb_4bit_compute_dtype": torch.bfloat16,
+        },
+    }
+    config = BitsAndBytesConfig(**how[str(dtype)], llm_int8_skip_modules=_NOT_QUANTISED)
+    return {"quantization_config": config, "device_map": {"": device}}
 
 
 def _first_sentence(error: Exception) -> str:
