@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
 from pathlib import Path
 
@@ -130,6 +131,63 @@ def test_the_device_may_be_chosen_by_itself(tiny_checkpoint: Path, tiny_model, i
     )
     at = {name: value.to(model.device) for name, value in inputs.items()}
     torch.testing.assert_close(model(**at).logits.cpu(), tiny_model(**inputs).logits, **TOLERANCE)
+
+
+@pytest.mark.parametrize(("dtype", "most"), [("float16", 0.01), ("bfloat16", 0.06)])
+def test_half_precision_moves_the_logits_a_little(
+    dtype: str, most: float, tiny_checkpoint: Path, tiny_model, inputs
+) -> None:
+    """The bounds are a few units in the last place of each type: 2^-11 and 2^-8 of the largest logit."""
+    half = ValleyForConditionalGeneration.from_pretrained(tiny_checkpoint, dtype=getattr(torch, dtype))
+    assert {p.dtype for p in half.parameters()} == {getattr(torch, dtype)}
+    with torch.no_grad():
+        wanted, got = tiny_model(**inputs).logits, half(**inputs).logits.float()
+    assert float((got - wanted).abs().max() / wanted.abs().max()) < most
+
+
+def test_flash_attention_is_asked_for_by_name(tiny_checkpoint: Path) -> None:
+    assert ValleyForConditionalGeneration._supports_flash_attn
+    assert ValleyForConditionalGeneration._supports_sdpa
+    assert ValleyForConditionalGeneration._supports_attention_backend
+    if importlib.util.find_spec("flash_attn") is None:
+        with pytest.raises(ImportError, match=r"flash_attn|FlashAttention"):
+            ValleyForConditionalGeneration.from_pretrained(
+                tiny_checkpoint, attn_implementation="flash_attention_2"
+            )
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa", "flex_attention"])
+def test_every_attention_gives_the_same(attention: str, tiny_checkpoint: Path, tiny_model, inputs) -> None:
+    if attention == "flex_attention":
+        pytest.importorskip("triton", reason="flex attention compiles, which needs triton")
+    model = ValleyForConditionalGeneration.from_pretrained(
+        tiny_checkpoint, dtype=torch.float32, attn_implementation=attention
+    )
+    torch.testing.assert_close(model(**inputs).logits, tiny_model(**inputs).logits, **TOLERANCE)
+
+
+@pytest.mark.parametrize("half", ["attentions", "hidden_states"])
+def test_what_happens_inside_may_be_looked_at(half: str, tiny_checkpoint: Path, inputs) -> None:
+    model = ValleyForConditionalGeneration.from_pretrained(
+        tiny_checkpoint, dtype=torch.float32, attn_implementation="eager"
+    )
+    outputs = model(**inputs, **{f"output_{half}": True})
+    num_layers, num_tokens = model.config.text_config.num_hidden_layers, inputs["input_ids"].shape[1]
+    seen = getattr(outputs, half)
+    assert len(seen) == num_layers + (half == "hidden_states")
+    assert seen[-1].shape[-2] == num_tokens
+    told, loss_free = outputs.to_tuple(), model(**inputs, return_dict=False)
+    assert torch.equal(told[0], loss_free[0])
+
+
+def test_every_parameter_learns(own, inputs) -> None:
+    own.train()
+    labels = inputs["input_ids"].masked_fill(inputs["mm_token_type_ids"] > 0, -100)
+    own(**inputs, labels=labels).loss.backward()
+    # The tower's last layer lies behind the one that is read (vision_feature_layer -2).
+    still = {n for n, p in own.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
+    beyond = ("model.vision_tower.encoder.layers.1.", "model.vision_tower.post_layernorm.")
+    assert {n for n in still if not n.startswith(beyond)} <= {"model.vision_tower.pre_layrnorm.bias"}
 
 
 @pytest.mark.slow

@@ -184,6 +184,7 @@ def make_processor(
     legacy = "true" if config.legacy else "false"
     answering = _template("answering", SYSTEM_PROMPTS[language_of(vision_config)]).replace("LEGACY", legacy)
     templates = {mode: _template("training", said) for mode, said in TRAINING_SYSTEM_PROMPTS.items()}
+    templates["web"] = _template("web", TRAINING_SYSTEM_PROMPTS["multimodal_video"])
     pixels = PixelSettings.from_dict(image_settings)
     video = {**pixels.to_dict(), **VIDEO_PIXELS, "do_center_crop": True}
     return ValleyProcessor(

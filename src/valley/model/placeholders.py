@@ -109,7 +109,7 @@ def fill_as_published(
     *,
     features: Mapping[int, Sequence[Tensor] | None],
     num_patches: int,
-    token_ids: Mapping[str, int],
+    token_ids: Mapping[str, int | None],
 ) -> Float[Tensor, "batch token dim"]:
     """Put visual tokens in as the code of 2023 did, quirks and all.
 
@@ -122,7 +122,7 @@ def fill_as_published(
         mm_token_type_ids: what the processor said of each position; needed where both kinds are given.
         features: for `IMAGE` and `VIDEO` the visual tokens of each medium: one a tag, or one a sample.
         num_patches: pooled tokens of a medium; the rest are frame tokens.
-        token_ids: of "im_start", "im_patch" and "vi_frame".
+        token_ids: of "im_start", "im_patch" and "vi_frame"; the web demo had none of the last, and filled none.
     """
     filled = inputs_embeds.clone()
     given = {kind: list(media) for kind, media in features.items() if media is not None}
@@ -143,9 +143,10 @@ def fill_as_published(
             used = of_tags.count(kind) if one_a_tag[kind] else int(kind in of_tags)
             del given[kind][:used]
         patches = (input_ids[row] == token_ids["im_patch"]).nonzero().flatten()
-        frames = (input_ids[row] == token_ids["vi_frame"]).nonzero().flatten()
+        frame_id = -1 if token_ids["vi_frame"] is None else token_ids["vi_frame"]
+        frames = (input_ids[row] == frame_id).nonzero().flatten()
         filled[row, patches] = tokens[:num_patches].repeat(len(patches) // num_patches, 1)
-        if len(frames) == len(tokens) - num_patches:
+        if len(frames) and len(frames) == len(tokens) - num_patches:
             filled[row, frames] = tokens[num_patches:]
     return filled
 
