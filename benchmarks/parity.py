@@ -207,7 +207,7 @@ def compare_set(golden: Golden, work: Path, *, legacy: bool) -> Worst:
             other = _of_case(tensors, f"{name}_prompt8")
             pixels = {n: t for n, t in inputs.items() if n not in ("input_ids", "labels")}
             _compare_case(worst, model, pixels | {"input_ids": other["input_ids"].long()}, other)
-        elif case["kind"] == "worker" and legacy:
+        elif case["kind"] == "worker" and "fp16_logits_last" in recorded and legacy:
             _compare_web(worst, model, _asked_on_the_web(golden, processor, case), recorded)
         elif case["kind"] == "batch" and "loss" in recorded and legacy:
             cases = golden.record["cases"]
@@ -241,7 +241,7 @@ def _parts(content: str, media: list[str]) -> Iterator[dict[str, str]]:
 def _asked_on_the_web(
     golden: Golden, processor: ValleyProcessor, case: Mapping[str, Any]
 ) -> dict[str, Tensor]:
-    """Write a question of the web demo; several pictures are the frames of one clip, and stand at every tag."""
+    """Write a question of the web demo; several pictures are one clip, at every tag."""
     media = case["media"]
     given = [str(golden.media(name)) for name in media.get("images", media.get("videos", ()))]
     content = [

@@ -53,7 +53,7 @@ def elsewhere(tmp_path_factory) -> Path:
         text=True,
         check=True,
     )
-    # A folder named in a .pth file is searched; the .pth files in it, such as that of a checkout, are not read.
+    # A folder named in a .pth file is searched, its own .pth files (such as a checkout makes) are not read.
     (Path(told.stdout.strip()) / "others.pth").write_text("\n".join(places) + "\n")
     if subprocess.run([python, "-c", "import valley"], capture_output=True, check=False).returncode == 0:
         pytest.skip("valley is installed here as a copy, not as a checkout: it cannot be left out")

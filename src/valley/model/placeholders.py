@@ -122,7 +122,7 @@ def fill_as_published(
         mm_token_type_ids: what the processor said of each position; needed where both kinds are given.
         features: for `IMAGE` and `VIDEO` the visual tokens of each medium: one a tag, or one a sample.
         num_patches: pooled tokens of a medium; the rest are frame tokens.
-        token_ids: of "im_start", "im_patch" and "vi_frame"; the web demo had none of the last, and filled none.
+        token_ids: of "im_start", "im_patch" and "vi_frame"; without the last, frame tokens stay unfilled.
     """
     filled = inputs_embeds.clone()
     given = {kind: list(media) for kind, media in features.items() if media is not None}
