@@ -124,10 +124,10 @@ def _result(variant: Variant, seed: int, asked: argparse.Namespace) -> dict[str,
 def run(variant: Variant, seed: int, asked: argparse.Namespace) -> Path:
     """Train both stages of a variant; return the folder of the second."""
     folder = asked.out / f"{variant.name.replace(' ', '-').replace(',', '')}-{seed}"
-    align, finetune = folder / "align", folder / "instruct"
+    align, instruct = folder / "align", folder / "instruct"
     for recipe, output_dir, steps in (
         ("align", align, asked.align_steps),
-        ("instruct", finetune, asked.steps),
+        ("instruct", instruct, asked.steps),
     ):
         if output_dir.exists():
             continue
@@ -156,7 +156,7 @@ def run(variant: Variant, seed: int, asked: argparse.Namespace) -> Path:
         fields["trainer"] |= {"max_steps": steps, "warmup_steps": 20}
         fields |= {"output_dir": str(output_dir), "seed": seed}
         train(make_config(fields), on_event=partial(_say, f"{variant.name}, seed {seed}, {recipe}"))
-    return finetune
+    return instruct
 
 
 def _say(name: str, event: TrainingEvent) -> None:

@@ -132,7 +132,7 @@ def test_eval_unknown_benchmark(capsys):
 RECIPE = """
 stage: align
 model: {{checkpoint: {checkpoint}}}
-data: {{conversations: {data}}}
+data: {{path: {data}}}
 output_dir: {out}
 trainer: {{max_steps: 2, per_device_train_batch_size: 1, logging_steps: 1, use_cpu: true, report_to: none}}
 """

@@ -60,11 +60,11 @@ def moved_parts(before, after):
     ("fields", "moving"),
     [
         ({"stage": "align"}, {"multi_modal_projector", "temporal_pooling"}),
-        ({"stage": "finetune"}, {"multi_modal_projector", "temporal_pooling", "language_model"}),
+        ({"stage": "instruct"}, {"multi_modal_projector", "temporal_pooling", "language_model"}),
         ({"stage": "align", "train_parts": ["multi_modal_projector"]}, {"multi_modal_projector"}),
-        ({"stage": "finetune", "train_parts": ["vision_tower"]}, {"vision_tower"}),
+        ({"stage": "instruct", "train_parts": ["vision_tower"]}, {"vision_tower"}),
     ],
-    ids=["align", "finetune", "projector-only", "tower-only"],
+    ids=["align", "instruct", "projector-only", "tower-only"],
 )
 def test_exactly_the_named_parts_move(base, config, fields, moving):
     run = config(**fields)
@@ -79,13 +79,13 @@ def test_exactly_the_named_parts_move(base, config, fields, moving):
 
 
 def test_the_record_tells_the_run(config):
-    run = config(stage="finetune", learning_rates={"multi_modal_projector": 1e-3}, seed=5)
+    run = config(stage="instruct", learning_rates={"multi_modal_projector": 1e-3}, seed=5)
     events = []
     train(run, events.append)
     record = json.loads((run.output_dir / "training.json").read_text())
     assert record["seed"] == 5
     assert record["num_steps"] == 3
-    assert record["config"]["stage"] == "finetune"
+    assert record["config"]["stage"] == "instruct"
     assert set(record["trained"]) == {"multi_modal_projector", "temporal_pooling", "language_model"}
     assert record["parameters"]["language_model"] == record["trained"]["language_model"]
     assert len(record["data"]["sha256"]) == 64
@@ -103,7 +103,7 @@ def test_the_record_tells_the_run(config):
 
 
 def test_four_batches_of_one_equal_one_batch_of_four(config, tmp_path):
-    settings = {"stage": "finetune", "learning_rates": {"language_model": 1e-3}}
+    settings = {"stage": "instruct", "learning_rates": {"language_model": 1e-3}}
     # AdamW makes a whole step of rounding in a gradient near zero; a large epsilon keeps steps in proportion.
     one = config(
         trainer={"per_device_train_batch_size": 4, "adam_epsilon": 1e-3},
@@ -139,7 +139,7 @@ def kill_after(step):
 @pytest.mark.parametrize("muon", [{}, {"language_model": 1e-3}], ids=["adamw", "muon"])
 def test_a_killed_run_goes_on_to_the_same_weights(config, tmp_path, muon):
     fields = {
-        "stage": "finetune",
+        "stage": "instruct",
         "muon_learning_rates": muon,
         "trainer": {"max_steps": 7, "save_steps": 2, "lr_scheduler_type": "cosine"},
     }
@@ -180,7 +180,7 @@ def test_an_unfinished_run_does_not_go_on_with_other_settings(config):
 
 def test_the_loss_falls_on_a_handful_of_samples(config):
     run = config(
-        stage="finetune",
+        stage="instruct",
         data={"synthetic": {"kind": "captions", "num_samples": 2, "languages": ["en"]}},
         learning_rates={"language_model": 1e-2, "multi_modal_projector": 1e-2},
         trainer={"max_steps": 40, "lr_scheduler_type": "constant"},
@@ -231,7 +231,7 @@ def pictures(tmp_path):
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_a_bad_picture_stops_the_run_in_one_sentence(config, pictures, num_workers):
     run = config(
-        data={"conversations": str(pictures)},
+        data={"path": str(pictures)},
         trainer={"per_device_train_batch_size": 4, "max_steps": 1, "dataloader_num_workers": num_workers},
     )
     with pytest.raises(SampleError, match=r"^sample 1: .*bad\.png: [^\n]*$"):
@@ -240,7 +240,7 @@ def test_a_bad_picture_stops_the_run_in_one_sentence(config, pictures, num_worke
 
 def test_bad_pictures_go_to_quarantine_and_keep_the_step_count(config, pictures):
     run = config(
-        data={"conversations": str(pictures)},
+        data={"path": str(pictures)},
         media={"on_bad_media": "quarantine", "max_bad_fraction": 0.3},
         trainer={"per_device_train_batch_size": 1, "num_train_epochs": 1, "max_steps": -1},
     )

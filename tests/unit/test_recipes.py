@@ -13,7 +13,7 @@ from valley.training.vision_pretraining import VisionConfig
 RECIPES = Path(__file__).parents[2] / "recipes"
 SCHEMAS = {
     "align": TrainConfig,
-    "finetune": TrainConfig,
+    "instruct": TrainConfig,
     "language": LanguageConfig,
     "vision": VisionConfig,
 }
@@ -30,4 +30,4 @@ def test_a_recipe_fits(path):
 
 
 def test_the_documented_stages_are_there():
-    assert {"align.yaml", "finetune.yaml"} <= {p.name for p in PATHS if p.parent == RECIPES}
+    assert {"align.yaml", "instruct.yaml"} <= {p.name for p in PATHS if p.parent == RECIPES}

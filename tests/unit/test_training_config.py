@@ -11,7 +11,7 @@ RECIPE = """
 stage: align
 model: {vision_tower: tower, language_model: llm}
 data:
-  - conversations: a.jsonl
+  - path: a.jsonl
   - synthetic: {kind: captions, num_samples: 10}
     weight: 2
 output_dir: out
@@ -33,7 +33,7 @@ def test_a_recipe_is_read_with_its_numbers(recipe):
     assert config.parts == ("multi_modal_projector", "temporal_pooling")
     assert config.part_learning_rates == {"multi_modal_projector": 5e-4, "temporal_pooling": 1e-3}
     assert config.data[1].weight == 2
-    assert [p.name for p in config.data[0].conversations] == ["a.jsonl"]
+    assert [p.name for p in config.data[0].path] == ["a.jsonl"]
 
 
 def test_overrides_reach_every_setting(recipe):
@@ -49,9 +49,9 @@ def test_overrides_reach_every_setting(recipe):
 
 
 def test_a_single_source_needs_no_list(recipe):
-    config = read_config(recipe, ["data={conversations: [a.jsonl, b.jsonl]}"])
+    config = read_config(recipe, ["data={path: [a.jsonl, b.jsonl]}"])
     assert len(config.data) == 1
-    assert len(config.data[0].conversations or ()) == 2
+    assert len(config.data[0].path or ()) == 2
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_config_is_frozen(recipe):
 
 def test_every_fault_is_reported_at_once():
     with pytest.raises(ConfigError, match=r"(?s)stage.*output_dir"):
-        make_config({"stage": "x", "model": {"checkpoint": "a"}, "data": {"conversations": "a.jsonl"}})
+        make_config({"stage": "x", "model": {"checkpoint": "a"}, "data": {"path": "a.jsonl"}})
 
 
 @pytest.mark.parametrize("steps", [0, -3, "many"])

@@ -246,12 +246,12 @@ def test_only_settings_that_matter_count_as_changed():
     fields = {
         "stage": "align",
         "model": {"checkpoint": "base"},
-        "data": {"conversations": "a.jsonl"},
+        "data": {"path": "a.jsonl"},
         "output_dir": "out",
         "trainer": {"max_steps": 3, "save_steps": 2},
     }
     before = make_config(fields).model_dump(mode="json")
     trainer = {"max_steps": 3, "save_steps": 1, "logging_steps": 5}
     assert changed_settings(before, make_config({**fields, "trainer": trainer})) == []
-    changed = {**fields, "seed": 1, "data": {"conversations": "b.jsonl"}}
-    assert changed_settings(before, make_config(changed)) == ["data.0.conversations.0", "seed"]
+    changed = {**fields, "seed": 1, "data": {"path": "b.jsonl"}}
+    assert changed_settings(before, make_config(changed)) == ["data.0.path.0", "seed"]

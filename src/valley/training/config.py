@@ -25,14 +25,14 @@ from pydantic import (
 from valley.errors import ConfigError
 
 Part: TypeAlias = Literal["vision_tower", "multi_modal_projector", "temporal_pooling", "language_model"]
-Stage: TypeAlias = Literal["align", "finetune"]
+Stage: TypeAlias = Literal["align", "instruct"]
 
 STAGE_PARTS: dict[Stage, tuple[Part, ...]] = {
     "align": ("multi_modal_projector", "temporal_pooling"),
-    "finetune": ("multi_modal_projector", "temporal_pooling", "language_model"),
+    "instruct": ("multi_modal_projector", "temporal_pooling", "language_model"),
 }
 # The rates of the 2023 recipe: a fresh projector takes 1e-3; what has been trained before takes 2e-5.
-STAGE_LEARNING_RATE: dict[Stage, float] = {"align": 1e-3, "finetune": 2e-5}
+STAGE_LEARNING_RATE: dict[Stage, float] = {"align": 1e-3, "instruct": 2e-5}
 
 # Settings of transformers.TrainingArguments that a recipe states elsewhere, and where.
 RESERVED_TRAINER_SETTINGS = {
@@ -144,21 +144,21 @@ class SyntheticSettings(_Strict):
 class DataSource(_Strict):
     """One source of conversations; `weight` is how often each of its samples occurs in one epoch."""
 
-    conversations: tuple[Path, ...] | None = None
+    path: tuple[Path, ...] | None = None
     synthetic: SyntheticSettings | None = None
     weight: PositiveFloat = 1.0
 
     @model_validator(mode="before")
     @classmethod
     def _one_path_is_a_list(cls, fields: Any) -> Any:  # noqa: ANN401
-        if isinstance(fields, dict) and isinstance(fields.get("conversations"), str | Path):
-            return {**fields, "conversations": [fields["conversations"]]}
+        if isinstance(fields, dict) and isinstance(fields.get("path"), str | Path):
+            return {**fields, "path": [fields["path"]]}
         return fields
 
     @model_validator(mode="after")
     def _one_kind(self) -> DataSource:
-        if (self.conversations is None) == (self.synthetic is None):
-            raise ValueError("want exactly one of conversations and synthetic")
+        if (self.path is None) == (self.synthetic is None):
+            raise ValueError("want exactly one of path and synthetic")
         return self
 
 

@@ -168,7 +168,7 @@ def make_source(
     """
     if source.synthetic is not None:
         return RenderedSamples(source.synthetic, _open_stream(source.synthetic))
-    paths = source.conversations or ()
+    paths = source.path or ()
     for path in paths:
         if not path.is_file():
             raise ConfigError(f"{path}: there is no such file of conversations")
