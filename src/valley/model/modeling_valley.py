@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import AutoModel
 from transformers.cache_utils import Cache
@@ -56,6 +57,9 @@ class ValleyModel(ValleyPreTrainedModel, VisualEncoder):
         pixel_values_videos: Float[Tensor, "video frame 3 height width"] | None = None,
         video_frame_mask: Bool[Tensor, "video frame"] | None = None,
         video_timestamps: Float[Tensor, "video frame"] | None = None,
+        pixel_features: Float[Tensor, "image visual vision_dim"] | None = None,
+        pixel_features_videos: Float[Tensor, "video frame visual vision_dim"] | None = None,
+        spare_pixel_values: Tensor | None = None,
         mm_token_type_ids: Int[Tensor, "batch token"] | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Int[Tensor, "batch token"] | None = None,
@@ -72,6 +76,10 @@ class ValleyModel(ValleyPreTrainedModel, VisualEncoder):
             pixel_values_videos: clips, in the order of their placeholders, padded to one length.
             video_frame_mask: True for real frames.
             video_timestamps: seconds at which each frame is shown.
+            pixel_features: what `tower_features` gave for the pictures, instead of their pixels.
+            pixel_features_videos: the same for the clips' frames; both kinds of media, or neither.
+            spare_pixel_values: a frame f[1 3 height width], or its features, that goes through the visual parts and counts for nothing. A process
+                that trains with others and has no medium in a step gives one, so that none waits for it.
             mm_token_type_ids: 0 word, 1 placeholder of a picture, 2 of a clip; needed when both are given.
             attention_mask: 1 for tokens, 0 for padding, over the cached tokens too.
             position_ids: positions; by default counted over the attention mask: padding shifts nothing.
@@ -85,14 +93,15 @@ class ValleyModel(ValleyPreTrainedModel, VisualEncoder):
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("want exactly one of input_ids and inputs_embeds")
-        images = videos = None
-        if pixel_values is not None:
-            images = _visual_tokens(self.get_image_features(pixel_values))
-        if pixel_values_videos is not None:
-            features = self.get_video_features(
-                pixel_values_videos, video_frame_mask=video_frame_mask, video_timestamps=video_timestamps
-            )
-            videos = _visual_tokens(features)
+        images, videos, spare = self._see(
+            pixel_values if pixel_features is None else pixel_features,
+            pixel_values_videos if pixel_features_videos is None else pixel_features_videos,
+            video_frame_mask,
+            video_timestamps,
+            spare_pixel_values,
+            are_features=any(given is not None for given in (pixel_features, pixel_features_videos))
+            or (spare_pixel_values is not None and spare_pixel_values.ndim == 3),
+        )
         if inputs_embeds is None:
             inputs_embeds = self.get_input_embeddings()(input_ids)
         assert inputs_embeds is not None
@@ -116,6 +125,8 @@ class ValleyModel(ValleyPreTrainedModel, VisualEncoder):
                 features={IMAGE: images, VIDEO: videos},
                 placeholder_token_ids=self.config.placeholder_token_ids,
             )
+        if spare is not None:
+            inputs_embeds = inputs_embeds + 0.0 * spare.sum()
         outputs = self.language_model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
@@ -133,6 +144,35 @@ class ValleyModel(ValleyPreTrainedModel, VisualEncoder):
             video_hidden_states=videos,
         )
 
+    def _see(  # noqa: PLR0913
+        self,
+        pictures: Tensor | None,
+        clips: Tensor | None,
+        mask: Tensor | None,
+        shown_at_s: Tensor | None,
+        spare: Tensor | None,
+        *,
+        are_features: bool,
+    ) -> tuple[list[Tensor] | None, list[Tensor] | None, Tensor | None]:
+        """Give the visual tokens of pictures and clips, None where there are none, and those of a spare frame."""
+        real: list[Tensor] = []
+        times: list[Tensor] = []
+        if clips is not None:
+            num_frames = clips.shape[1]
+            if shown_at_s is None:
+                shown_at_s = torch.arange(num_frames).float().expand(len(clips), -1)
+            masks = torch.ones(clips.shape[:2], dtype=torch.bool) if mask is None else mask
+            real = [clip[m.to(clip.device)] for clip, m in zip(clips, masks, strict=True)]
+            times = [at[m.to(at.device)] for at, m in zip(shown_at_s, masks, strict=True)]
+        images = [] if pictures is None else list(pictures)
+        if spare is not None:
+            images = [*images, spare[0]]
+        if not images and not real:
+            return None, None, None
+        seen, clips_seen = self.encode_media(images, real, times, are_features=are_features)
+        left_over = seen.pop() if spare is not None else None
+        return (None if pictures is None else seen), (None if clips is None else clips_seen), left_over
+
     def _positions(
         self, position_ids: Tensor | None, attention_mask: Tensor | None, num_tokens: int
     ) -> dict[str, Tensor | None]:
@@ -142,10 +182,6 @@ class ValleyModel(ValleyPreTrainedModel, VisualEncoder):
             counted = attention_mask.long().cumsum(-1) - 1
             position_ids = counted.clamp(min=0)[:, -num_tokens:]
         return {"position_ids": position_ids}
-
-
-def _visual_tokens(outputs: Any) -> list[Tensor]:  # noqa: ANN401
-    return outputs.pooler_output
 
 
 class ValleyForConditionalGeneration(ValleyPreTrainedModel, ValleyGenerationMixin):

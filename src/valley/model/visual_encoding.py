@@ -27,7 +27,13 @@ class VisualEncoder:
     def encode_frames(
         self, pixel_values: Float[Tensor, "frame 3 height width"]
     ) -> Float[Tensor, "frame token dim"]:
-        """Run tower and projector: for every frame its frame token, then its patch tokens.
+        """Run tower and projector: for every frame its frame token, then its patch tokens."""
+        return self.multi_modal_projector(self.tower_features(pixel_values))
+
+    def tower_features(
+        self, pixel_values: Float[Tensor, "frame 3 height width"]
+    ) -> Float[Tensor, "frame token vision_dim"]:
+        """Run the tower alone: what the projector takes, for every frame its frame token, then its patches.
 
         Raises:
             ValueError: the tower gives another number of tokens than the config says.
@@ -45,7 +51,7 @@ class VisualEncoder:
             )
         patches = features[:, num_prefix:]
         frame_token = features[:, :1] if num_prefix else patches.mean(1, keepdim=True)
-        return self.multi_modal_projector(torch.cat([frame_token, patches], dim=1))
+        return torch.cat([frame_token, patches], dim=1)
 
     def pool_clip(
         self, features: Float[Tensor, "frame token dim"], shown_at_s: Float[Tensor, " frame"]
@@ -94,17 +100,39 @@ class VisualEncoder:
         tokens = self._pooled(features.split(lengths), times)
         return BaseModelOutputWithPooling(last_hidden_state=features, pooler_output=tokens)  # pyright: ignore[reportArgumentType]
 
+    def encode_media(
+        self,
+        images: Sequence[Tensor],
+        clips: Sequence[Tensor],
+        shown_at_s: Sequence[Tensor],
+        *,
+        are_features: bool = False,
+    ) -> tuple[list[Float[Tensor, "_ dim"]], list[Float[Tensor, "_ dim"]]]:
+        """Give the visual tokens of pictures and of clips, after one pass of all frames through the tower.
+
+        One pass, whatever there is: processes that train together must meet the same layers equally often.
+
+        Args:
+            images: f[3 height width] of each picture.
+            clips: f[frame 3 height width] of each clip, real frames alone.
+            shown_at_s: f[frame] of each clip, seconds at which they are shown.
+            are_features: pictures and frames come as `tower_features` gave them.
+        """
+        frames = torch.cat([torch.stack(list(images)), *clips] if len(images) else list(clips))
+        if are_features:
+            features = self.multi_modal_projector(frames.to(self.multi_modal_projector.linear_1.weight.dtype))
+        else:
+            features = self.encode_frames(frames)
+        lengths = [1] * len(images) + [len(clip) for clip in clips]
+        at_start = torch.zeros(1, device=features.device)
+        tokens = self._pooled(features.split(lengths), [at_start] * len(images) + list(shown_at_s))
+        return tokens[: len(images)], tokens[len(images) :]
+
     def encode_clips(
         self, clips: Sequence[Tensor], shown_at_s: Sequence[Tensor]
     ) -> list[Float[Tensor, "_ dim"]]:
-        """Give each clip's visual tokens; clips of different length go through the tower together.
-
-        Args:
-            clips: f[frame 3 height width] of each clip, real frames alone.
-            shown_at_s: f[frame] of each clip, seconds at which they are shown.
-        """
-        features = self.encode_frames(torch.cat(list(clips)))
-        return self._pooled(features.split([len(clip) for clip in clips]), shown_at_s)
+        """Give each clip's visual tokens; see `encode_media`."""
+        return self.encode_media((), clips, shown_at_s)[1]
 
     def _pooled(self, clips: Sequence[Tensor], shown_at_s: Sequence[Tensor]) -> list[Tensor]:
         return [
