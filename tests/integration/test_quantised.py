@@ -12,6 +12,7 @@ from torch import nn
 from valley.errors import ConfigError
 from valley.inference.backends import _loading
 from valley.inference.planning import make_plan
+from valley.model import quantising
 
 bnb = pytest.importorskip("bitsandbytes", reason="needs the extra quantize")
 
@@ -60,7 +61,7 @@ def test_what_cannot_be_quantised_says_so(monkeypatch) -> None:
     with pytest.raises(ConfigError, match=r"want one of float32, .*int8, int4"):
         _loading.choose_dtype("int3", torch.device("cpu"))
     with pytest.raises(ConfigError, match="not on mps"):
-        _loading._quantisation("int8", torch.device("mps"))
-    monkeypatch.setattr(_loading.importlib.util, "find_spec", lambda name: None)
+        quantising.quantisation("int8", torch.device("mps"))
+    monkeypatch.setattr(quantising.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError.__base__, match=r"pip install 'valley-vl\[quantize\]'"):
-        _loading._quantisation("int8", torch.device("cpu"))
+        quantising.quantisation("int8", torch.device("cpu"))

@@ -55,6 +55,6 @@ def resolve(name_or_path: str) -> ModelPlace:
 
 
 def _folder(path: Path, name: str, *, cure: str) -> ModelPlace:
-    if not (path / "config.json").is_file():
+    if not (path / "config.json").is_file() and not (path / "adapter_config.json").is_file():
         raise ConfigError(f"{path}: holds no model (no config.json); {cure}")
     return ModelPlace(name, str(path), path)

@@ -78,8 +78,9 @@ class ValleyModel(ValleyPreTrainedModel, VisualEncoder):
             video_timestamps: seconds at which each frame is shown.
             pixel_features: what `tower_features` gave for the pictures, instead of their pixels.
             pixel_features_videos: the same for the clips' frames; both kinds of media, or neither.
-            spare_pixel_values: a frame f[1 3 height width], or its features, that goes through the visual parts and counts for nothing. A process
-                that trains with others and has no medium in a step gives one, so that none waits for it.
+            spare_pixel_values: a frame f[1 3 height width], or its features, that goes through the visual
+                parts and counts for nothing. A process that trains with others and has no medium in a step
+                gives one, so that none waits for it.
             mm_token_type_ids: 0 word, 1 placeholder of a picture, 2 of a clip; needed when both are given.
             attention_mask: 1 for tokens, 0 for padding, over the cached tokens too.
             position_ids: positions; by default counted over the attention mask: padding shifts nothing.
@@ -99,7 +100,8 @@ class ValleyModel(ValleyPreTrainedModel, VisualEncoder):
             video_frame_mask,
             video_timestamps,
             spare_pixel_values,
-            are_features=any(given is not None for given in (pixel_features, pixel_features_videos))
+            are_features=pixel_features is not None
+            or pixel_features_videos is not None
             or (spare_pixel_values is not None and spare_pixel_values.ndim == 3),
         )
         if inputs_embeds is None:
@@ -144,7 +146,7 @@ class ValleyModel(ValleyPreTrainedModel, VisualEncoder):
             video_hidden_states=videos,
         )
 
-    def _see(  # noqa: PLR0913
+    def _see(
         self,
         pictures: Tensor | None,
         clips: Tensor | None,
@@ -154,7 +156,7 @@ class ValleyModel(ValleyPreTrainedModel, VisualEncoder):
         *,
         are_features: bool,
     ) -> tuple[list[Tensor] | None, list[Tensor] | None, Tensor | None]:
-        """Give the visual tokens of pictures and clips, None where there are none, and those of a spare frame."""
+        """Give the visual tokens of pictures, of clips (None where there are none), and of a spare frame."""
         real: list[Tensor] = []
         times: list[Tensor] = []
         if clips is not None:

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import torch
 
+from valley.errors import ConfigError
+from valley.model.adapter_folder import is_adapter
 from valley.model.composing_valley import compose
 from valley.model.modeling_valley import ValleyForConditionalGeneration
 from valley.model.processing_valley import ValleyProcessor
+from valley.model.quantising import quantisation
 from valley.training.config import COMPOSING_SETTINGS, ModelSettings
 from valley.training.handing_on import load_pooling, load_projector, load_published_projector
 
@@ -21,8 +24,15 @@ def load_or_compose(settings: ModelSettings) -> tuple[ValleyForConditionalGenera
         ConfigError: the parts, or what lessons left of pooling and projector, do not fit together.
     """
     dtype = getattr(torch, settings.dtype)
+    if settings.checkpoint is not None and is_adapter(settings.checkpoint):
+        raise ConfigError(
+            f"{settings.checkpoint}: is an adapter, and no checkpoint to go on from; "
+            f"merge it first: valley merge {settings.checkpoint} MERGED"
+        )
     if settings.checkpoint is not None:
-        model = ValleyForConditionalGeneration.from_pretrained(settings.checkpoint, dtype=dtype)
+        model = ValleyForConditionalGeneration.from_pretrained(
+            settings.checkpoint, dtype=dtype, **quantisation(settings.quantize, training_device())
+        )
         processor = ValleyProcessor.from_pretrained(settings.checkpoint)
     else:
         chosen = {name: getattr(settings, name) for name in COMPOSING_SETTINGS}
@@ -37,3 +47,8 @@ def load_or_compose(settings: ModelSettings) -> tuple[ValleyForConditionalGenera
     if settings.attn_implementation is not None:
         model.set_attn_implementation(settings.attn_implementation)
     return model, processor
+
+
+def training_device() -> torch.device:
+    """Give the device on which a run computes."""
+    return torch.accelerator.current_accelerator() or torch.device("cpu")

@@ -49,7 +49,8 @@ class Collator:
             lengths = [len(row["input_ids"]) for row in rows]
             bins = [order] if self.one_row else fill_rows(lengths, max(lengths))
             order = [number for content in bins for number in content]
-            batch = _stack_tokens([_joined([rows[n] for n in content]) for content in bins], self.pad_token_id)
+            packed = [_joined([rows[number] for number in content]) for content in bins]
+            batch = _stack_tokens(packed, self.pad_token_id)
         else:
             batch = _stack_tokens(rows, self.pad_token_id)
         ordered = [rows[number] for number in order]

@@ -89,6 +89,8 @@ class ModelSettings(_Strict):
     attn_implementation: str | None = None
     # The weights an optimizer moves want float32; bf16 arithmetic comes from trainer.bf16 (autocast).
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    # Layers of the language model in eight or four bits (QLoRA); needs `lora`.
+    quantize: Literal["int8", "int4"] | None = None
     save_dtype: Literal["float32", "float16", "bfloat16"] | None = None
 
     @model_validator(mode="after")
@@ -147,6 +149,8 @@ class DataSource(_Strict):
     path: tuple[Path, ...] | None = None
     synthetic: SyntheticSettings | None = None
     weight: PositiveFloat = 1.0
+    # SPDX id or name; it goes into the checkpoint's card.
+    licence: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -176,6 +180,27 @@ class MediaSettings(_Strict):
     max_bad_fraction: float = Field(default=0.05, ge=0, le=1)
 
 
+class LoraSettings(_Strict):
+    """Adapters of low rank (LoRA) instead of whole layers; saved through PEFT.
+
+    `parts` get adapters; the other parts that the stage moves are trained whole and saved with them.
+    """
+
+    rank: PositiveInt = 16
+    alpha: PositiveFloat = 32.0
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    parts: tuple[Part, ...] = ("language_model",)
+    # A regular expression that the names of the adapted layers match; every linear layer unless given.
+    target_modules: str | None = None
+
+
+class FeatureCacheSettings(_Strict):
+    """Keep what a frozen tower sees of a medium on disk, and look it up in later epochs and stages."""
+
+    folder: Path = Path("out/features")
+    max_gb: PositiveFloat = 20.0
+
+
 class TrainConfig(_Strict):
     """A whole run; see recipes/align.yaml for an example with comments."""
 
@@ -189,6 +214,12 @@ class TrainConfig(_Strict):
     # In the parts named here Muon moves the matrices of the layers, at this rate; AdamW moves the rest.
     muon_learning_rates: dict[Part, PositiveFloat] = Field(default_factory=dict)
     media: MediaSettings = MediaSettings()
+    lora: LoraSettings | None = None
+    # Several samples in one row, kept apart by their positions: no padding is computed.
+    packing: bool = False
+    feature_cache: FeatureCacheSettings | None = None
+    # Licence of each base model, by its name in `model`; a data source has its own field.
+    licences: dict[str, str] = Field(default_factory=dict)
     max_length: PositiveInt | None = None
     # Checkpoints serve to go on after an interruption; a finished run needs them no more.
     keep_checkpoints: bool = False
@@ -210,6 +241,12 @@ class TrainConfig(_Strict):
             max_steps < 1 and max_steps != -1
         ):  # -1 is the trainer's "epochs"
             raise ValueError(f"trainer.max_steps: want 1 or more, got {max_steps}; without it, whole epochs")
+        if self.lora is not None and self.model.checkpoint is None:
+            raise ValueError("lora: adapters belong to a checkpoint; give base= (model.checkpoint)")
+        if self.model.quantize is not None and self.lora is None:
+            raise ValueError("model.quantize: what is quantised cannot move; give lora as well")
+        if self.feature_cache is not None and "vision_tower" in self.parts:
+            raise ValueError("feature_cache keeps what a frozen tower sees, but this run trains the tower")
         for name in ("learning_rates", "muon_learning_rates"):
             for part in getattr(self, name).keys() - set(self.parts):
                 raise ValueError(f"{name} names {part}, which this run does not train; see train_parts")

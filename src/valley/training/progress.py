@@ -61,7 +61,8 @@ class ProgressCallback(TrainerCallback):
         """Take the time, and drop what an interrupted run wrote after its last checkpoint."""
         self._started_s = time.perf_counter()
         self._first_step = state.global_step
-        _keep_steps_up_to(self.metrics_path, state.global_step)
+        if state.is_world_process_zero:
+            _keep_steps_up_to(self.metrics_path, state.global_step)
         going_on = f", going on after step {state.global_step}" if state.global_step else ""
         self.on_event(self._event("started", state, message=f"{state.max_steps} steps{going_on}"))
 
@@ -88,9 +89,13 @@ class ProgressCallback(TrainerCallback):
             "epoch": state.epoch,
             "elapsed_s": round(event.elapsed_s, 3),
         }
+        if state.is_world_process_zero:
+            self._write(record)
+        self.on_event(event)
+
+    def _write(self, record: dict[str, Any]) -> None:
         with self.metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
-        self.on_event(event)
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -18,13 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from accelerate import PartialState
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
 from valley.errors import ConfigError
 from valley.model.configuration_valley import ValleyConfig
 from valley.model.modeling_valley import ValleyForConditionalGeneration
 from valley.model.processing_valley import ValleyProcessor
+from valley.training.adapters import adapt, count_moving, need_peft, note_adapter
 from valley.training.assembly import load_or_compose
 from valley.training.collator import Collator
 from valley.training.config import TrainConfig
@@ -73,19 +76,31 @@ def train(config: TrainConfig, on_event: OnEvent = ignore_event, *, restart: boo
         ConfigError: the run is already finished, was begun with other settings, or a setting does not fit.
         SampleError: a sample cannot be made; the message names the medium, the reason and the cure.
     """
-    folder = _open_folder(config, restart=restart)
+    if config.lora is not None:
+        need_peft()
+    ranks = PartialState()
+    with ranks.main_process_first():
+        folder = _open_folder(config, restart=restart and ranks.is_main_process)
     set_seed(config.seed)
     model, processor = load_or_compose(config.model)
-    moving = freeze_all_but(model, config.parts)
+    network = (
+        model
+        if config.lora is None
+        else adapt(model, config.lora, config.parts, quantised=config.model.quantize is not None)
+    )
+    moving = freeze_all_but(model, config.parts) if config.lora is None else count_moving(network)
     model.loss_function = make_assistant_loss(model)
     lasting_config = _switch_off_cache(model)
     tally = MediaTally(config.media, folder / QUARANTINE_NAME)
     dataset = _make_dataset(config, model, processor, tally)
-    trainer = _make_trainer(config, model, processor, dataset, folder, on_event)
+    trainer = _make_trainer(config, network, processor, dataset, folder, on_event)
     seconds = _train_or_go_on(trainer, folder / CHECKPOINTS_NAME)
     record = _make_record(config, trainer, dataset, tally, folder) | {"trained": moving, "seconds": seconds}
     model.config = lasting_config
-    _finish(config, model, processor, folder, record)
+    _save(config, trainer, processor, folder)
+    if ranks.is_main_process:
+        _finish(config, folder, record)
+    ranks.wait_for_everyone()
     result = TrainingResult(
         config.output_dir,
         trainer.state.global_step,
@@ -160,7 +175,7 @@ def _make_dataset(
 
 def _make_trainer(
     config: TrainConfig,
-    model: ValleyForConditionalGeneration,
+    model: Any,  # noqa: ANN401
     processor: ValleyProcessor,
     dataset: TrainingDataset,
     folder: Path,
@@ -178,7 +193,7 @@ def _make_trainer(
         model=model,
         args=arguments,
         train_dataset=dataset,
-        data_collator=Collator(processor.tokenizer.pad_token_id),
+        data_collator=_make_collator(config, model, processor, num_ranks=arguments.world_size),
         callbacks=[ProgressCallback(on_event, folder / METRICS_NAME)],
         optimizer_cls_and_kwargs=(PartwiseOptimizer, optimizer_settings),  # pyright: ignore[reportArgumentType]
     )
@@ -252,17 +267,43 @@ def _make_record(
     }
 
 
-def _finish(
+def _make_collator(
     config: TrainConfig,
-    model: ValleyForConditionalGeneration,
+    model: Any,  # noqa: ANN401
     processor: ValleyProcessor,
-    folder: Path,
-    record: dict[str, Any],
-) -> None:
-    if config.model.save_dtype is not None:
-        model.to(getattr(torch, config.model.save_dtype))
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
+    *,
+    num_ranks: int,
+) -> Collator:
+    spare = None
+    if num_ranks > 1:  # no rank may skip the tower, or the others wait for it
+        black = np.zeros((*processor.image_processor.settings.output_size_px, 3), np.uint8)
+        spare = torch.from_numpy(processor.image_processor.pixels([black]))
+    return Collator(
+        processor.tokenizer.pad_token_id,
+        packing=config.packing,
+        one_row="flash" in str(model.config.text_config._attn_implementation),
+        spare=spare,
+    )
+
+
+def _save(config: TrainConfig, trainer: Trainer, processor: ValleyProcessor, folder: Path) -> None:
+    """Write the weights: a checkpoint, or an adapter; every process takes part in gathering them."""
+    model: Any = trainer.accelerator.unwrap_model(trainer.model)
+    is_main = trainer.is_world_process_zero()
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        trainer.save_model(str(folder))
+        (folder / "training_args.bin").unlink(missing_ok=True)
+    elif is_main:
+        if config.model.save_dtype is not None:
+            model.to(getattr(torch, config.model.save_dtype))
+        model.save_pretrained(folder)
+    if is_main:
+        if config.lora is not None:
+            note_adapter(folder, base=str(config.model.checkpoint))
+        processor.save_pretrained(folder)
+
+
+def _finish(config: TrainConfig, folder: Path, record: dict[str, Any]) -> None:
     write_json(folder / RECORD_NAME, record)
     if config.output_dir.exists():  # a restart replaces a finished run only now, when there is another
         shutil.rmtree(config.output_dir)

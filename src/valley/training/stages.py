@@ -19,14 +19,18 @@ PART_PREFIXES: dict[Part, tuple[str, ...]] = {
 }
 
 
+_ADAPTED = "base_model.model."  # what PEFT puts before the names of a model with adapters
+
+
 def part_of(parameter_name: str) -> Part:
     """Name the part to which a parameter belongs.
 
     Raises:
         ConfigError: it belongs to none, so the model is not a Valley.
     """
+    name = parameter_name.removeprefix(_ADAPTED)
     for part, prefixes in PART_PREFIXES.items():
-        if parameter_name.startswith(prefixes):
+        if name.startswith(prefixes):
             return part
     raise ConfigError(f"parameter {parameter_name} belongs to none of {', '.join(PART_PREFIXES)}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,14 +13,13 @@ from transformers import AutoConfig
 
 from valley.errors import ConfigError, MissingExtraError
 from valley.inference.resolving import ModelPlace, resolve
+from valley.model.adapter_folder import base_of, is_adapter, load_adapted
 from valley.model.configuration_valley import ValleyConfig
 from valley.model.modeling_valley import ValleyForConditionalGeneration
 from valley.model.processing_valley import ValleyProcessor
+from valley.model.quantising import QUANTISED, quantisation
 
 DTYPES = ("float32", "bfloat16", "float16")
-QUANTISED = ("int8", "int4")
-# What keeps its precision: the eyes, where it is cheap and errors spread, and the head.
-_NOT_QUANTISED = ["model.vision_tower", "model.multi_modal_projector", "model.temporal_pooling", "lm_head"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def load(name_or_path: str, *, dtype: object = None, device: object = None) -> L
     Raises:
         ConfigError: there is no such model, it is of another kind, or weights are missing.
     """
-    place = resolve(name_or_path)
+    place, adapter = _below(resolve(name_or_path))
     target = choose_device(device)
     try:
         _, processor = read_parts(place)
@@ -45,7 +45,7 @@ def load(name_or_path: str, *, dtype: object = None, device: object = None) -> L
             place.location,
             dtype=choose_dtype(dtype, target),
             output_loading_info=True,
-            **_quantisation(dtype, target),
+            **quantisation(dtype, target),
         )
         model, info = loaded
     except (OSError, ValueError, SafetensorError) as error:
@@ -56,7 +56,25 @@ def load(name_or_path: str, *, dtype: object = None, device: object = None) -> L
             f"{name_or_path}: the checkpoint lacks {len(missing)} weights, such as {missing[0]}; "
             "was it saved whole?"
         )
-    return Loaded(place.name, model if dtype in QUANTISED else model.to(target), processor)
+    model = model if dtype in QUANTISED else model.to(target)
+    if adapter is not None:
+        model = _adapted(adapter, model, quantised=dtype in QUANTISED)
+    return Loaded(place.name if adapter is None else adapter.name, model, processor)
+
+
+def _below(place: ModelPlace) -> tuple[ModelPlace, Path | None]:
+    """Find the checkpoint to load: the place itself, or what the adapter there belongs to."""
+    if place.folder is None or not is_adapter(place.folder):
+        return place, None
+    if importlib.util.find_spec("peft") is None:
+        raise MissingExtraError(wanted_by=f"{place.folder}, an adapter,", package="peft", extra="lora")
+    return resolve(base_of(place.folder)), place.folder
+
+
+def _adapted(folder: Path, model: Any, *, quantised: bool) -> Any:  # noqa: ANN401
+    """Put an adapter into the weights; into quantised ones it is not merged, which would lose bits of it."""
+    adapted = load_adapted(folder, model)
+    return adapted.get_base_model() if quantised else adapted.merge_and_unload()
 
 
 def read_parts(place: ModelPlace) -> tuple[ValleyConfig, ValleyProcessor]:
@@ -117,33 +135,6 @@ def choose_dtype(dtype: object, device: torch.device) -> str:
     if name not in ("auto", *DTYPES):
         raise ConfigError(f"dtype {name!r}: want one of {', '.join((*DTYPES, *QUANTISED))}")
     return name
-
-
-def _quantisation(dtype: object, device: torch.device) -> dict[str, Any]:
-    """Say how the language model's layers are to be quantised, if they are.
-
-    Raises:
-        ConfigError: bitsandbytes does not run on this device.
-        MissingExtraError: it is not installed.
-    """
-    if dtype not in QUANTISED:
-        return {}
-    if device.type not in ("cpu", "cuda", "xpu"):
-        raise ConfigError(f"dtype {dtype}: bitsandbytes runs on cpu, cuda and xpu, not on {device.type}")
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise MissingExtraError(wanted_by=f"dtype {dtype}", package="bitsandbytes", extra="quantize")
-    from transformers import BitsAndBytesConfig
-
-    how = {
-        "int8": {"load_in_8bit": True},
-        "int4": {
-            "load_in_4bit": True,
-            "bnb_4bit_quant_type": "nf4",
-            "bnb_4bit_compute_dtype": torch.bfloat16,
-        },
-    }
-    config = BitsAndBytesConfig(**how[str(dtype)], llm_int8_skip_modules=_NOT_QUANTISED)
-    return {"quantization_config": config, "device_map": {"": device}}
 
 
 def _first_sentence(error: Exception) -> str:
