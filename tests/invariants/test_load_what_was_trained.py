@@ -184,4 +184,4 @@ def test_an_adapter_of_other_weights_is_refused(trained, base: Path, tmp_path: P
 def test_an_adapter_is_no_checkpoint_to_go_on_from(trained) -> None:
     folder, _ = trained(lora={"rank": 4})
     with pytest.raises(ConfigError, match="valley merge"):
-        trained(model={"checkpoint": str(folder)})
+        trained(model={"checkpoint": str(folder)}, output_dir=str(folder.parent / "on"))

@@ -52,6 +52,7 @@ PUBLIC = {
     "synth render": {"scene", "out"},
     "synth schema": set(),
     "synth show": {"scene", "--output", "--num-frames"},
+    "merge": {"adapter", "out", "--base", "--dtype"},
     "train": {"recipe", "overrides", "--resume", "--json"},
     "eval": {
         "benchmark",

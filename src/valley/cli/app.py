@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from valley.cli import chat, convert, demo, doctor, evaluate, plan, probe, synth, train
+from valley.cli import chat, convert, demo, doctor, evaluate, merge, plan, probe, synth, train
 
 app = typer.Typer(
     name="valley",
@@ -52,6 +52,7 @@ app.command("plan")(plan.plan)
 app.command("probe")(probe.probe)
 app.add_typer(synth.app, name="synth")
 app.command("train")(train.train)
+app.command("merge")(merge.merge)
 app.command("convert")(convert.convert)
 app.command("eval")(evaluate.evaluate)
 app.command("doctor")(doctor.doctor)
