@@ -95,8 +95,13 @@ class MediaTally:
             )
 
 
+def quarantine_record(path: str, kind: str, reason: str, *, sample_id: str) -> dict[str, str]:
+    """Make the record of a bad medium: the conversation's id, the path, the error's class and its reason."""
+    return {"sample": sample_id, "path": path, "kind": kind, "reason": reason}
+
+
 def _append(path: Path, error: MediaError, sample_id: str) -> None:
-    record = {"sample": sample_id, "path": error.source, "kind": type(error).__name__, "reason": error.reason}
+    record = quarantine_record(error.source, type(error).__name__, error.reason, sample_id=sample_id)
     line = json.dumps(record, ensure_ascii=False) + "\n"
     # One write to a file opened for appending is not torn by other processes.
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)

@@ -64,7 +64,8 @@ class ProgressCallback(TrainerCallback):
         if state.is_world_process_zero:
             _keep_steps_up_to(self.metrics_path, state.global_step)
         going_on = f", going on after step {state.global_step}" if state.global_step else ""
-        self.on_event(self._event("started", state, message=f"{state.max_steps} steps{going_on}"))
+        if state.is_world_process_zero:
+            self.on_event(self._event("started", state, message=f"{state.max_steps} steps{going_on}"))
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -78,7 +78,7 @@ def train(config: TrainConfig, on_event: OnEvent = ignore_event, *, restart: boo
     """
     if config.lora is not None:
         need_peft()
-    ranks = PartialState()
+    ranks = PartialState(cpu=not torch.accelerator.is_available())
     with ranks.main_process_first():
         folder = _open_folder(config, restart=restart and ranks.is_main_process)
     set_seed(config.seed)
