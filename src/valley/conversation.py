@@ -13,8 +13,9 @@ Media are attached by type; a text that spells `<video>` is only text.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
@@ -22,6 +23,12 @@ from valley.errors import ConversationError
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+_LANGUAGE_TAG = re.compile(r"(?:[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*|[xX](?:-[A-Za-z0-9]{1,8})+)")
+
+
+def is_language_tag(tag: str) -> bool:
+    """Whether this has the form of a BCP-47 tag, such as en or zh-Hans; not whether anybody speaks it."""
+    return _LANGUAGE_TAG.fullmatch(tag) is not None
 
 
 @dataclass(frozen=True)
@@ -161,6 +168,8 @@ def from_record(record: object, *, where: str = "record") -> Conversation:
     unknown = set(fields) - {"id", "language", "messages", "metadata"}
     if unknown:
         raise ConversationError(f"{where}: unknown fields {sorted(unknown)}")
+    if not isinstance(fields.get("metadata", {}), dict):
+        raise ConversationError(f"{where}: want 'metadata' to be an object, got {_short(fields['metadata'])}")
     messages = tuple(_message(m, where=f"{where}, message {i}") for i, m in enumerate(fields["messages"], 1))
     return Conversation(
         messages,
@@ -201,7 +210,14 @@ def _part(record: object, *, where: str) -> Part:
         return Text(fields["text"])
     if kind == "image":
         return Image(fields["path"])
-    return Video(fields["path"], fields.get("start_s"), fields.get("end_s"), fields.get("subtitles", "off"))
+    times = [fields.get("start_s"), fields.get("end_s")]
+    if any(isinstance(t, bool) or not isinstance(t, int | float | None) for t in times):
+        raise ConversationError(f"{where}: want start_s and end_s in seconds, got {_short(record)}")
+    subtitles = fields.get("subtitles", "off")
+    if not isinstance(subtitles, str):
+        raise ConversationError(f"{where}: want subtitles to be off, auto or a path, got {_short(subtitles)}")
+    start_s, end_s = (None if t is None else float(t) for t in times)
+    return Video(fields["path"], start_s, end_s, subtitles)
 
 
 def _short(value: object) -> str:
@@ -213,15 +229,22 @@ def write_jsonl(path: Path, conversations: Iterable[Conversation]) -> int:
     """Write conversations, one JSON object a line, through a temporary name; return how many."""
     part = path.with_name(path.name + ".part")
     count = 0
-    with part.open("w", encoding="utf-8") as file:
-        for count, conversation in enumerate(conversations, 1):  # noqa: B007
-            file.write(json.dumps(to_record(conversation), ensure_ascii=False) + "\n")
-    part.replace(path)
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            for count, conversation in enumerate(conversations, 1):  # noqa: B007
+                file.write(json.dumps(to_record(conversation), ensure_ascii=False) + "\n")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     return count
 
 
-def read_jsonl(path: Path) -> Iterator[Conversation]:
+def read_jsonl(path: Path, *, media_root: Path | None = None) -> Iterator[Conversation]:
     """Yield the conversations of a JSONL file; relative media paths are resolved against its folder.
+
+    Args:
+        path: the file.
+        media_root: resolve against this folder instead.
 
     Raises:
         ConversationError: a line is no JSON or no conversation; the message names file and line.
@@ -235,15 +258,23 @@ def read_jsonl(path: Path) -> Iterator[Conversation]:
                 record = json.loads(line)
             except json.JSONDecodeError as error:
                 raise ConversationError(f"{where}: not JSON ({error.msg})") from error
-            yield _resolved(from_record(record, where=where), path.parent)
+            yield resolved(from_record(record, where=where), media_root or path.parent)
 
 
-def _resolved(conversation: Conversation, folder: Path) -> Conversation:
+def resolved(conversation: Conversation, folder: Path) -> Conversation:
+    """Take relative media paths from this folder."""
+    return with_sources(
+        conversation, lambda source: source if Path(source).is_absolute() else str(folder / source)
+    )
+
+
+def with_sources(conversation: Conversation, change: Callable[[str | Path], str | Path]) -> Conversation:
+    """Give the same conversation with every path of a medium changed; encoded bytes stay."""
+
     def part(p: Part) -> Part:
-        if isinstance(p, Text) or isinstance(p.source, bytes) or Path(p.source).is_absolute():
+        if isinstance(p, Text) or isinstance(p.source, bytes):
             return p
-        path = str(folder / p.source)
-        return Image(path) if isinstance(p, Image) else Video(path, p.start_s, p.end_s, p.subtitles)
+        return replace(p, source=change(p.source))
 
     messages = tuple(Message(m.role, tuple(part(p) for p in m.parts)) for m in conversation.messages)
-    return Conversation(messages, conversation.language, conversation.id, conversation.metadata)
+    return replace(conversation, messages=messages)

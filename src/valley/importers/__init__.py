@@ -1,1 +1,1 @@
-"""Conversations in the formats of other projects, one module a format; see `importer.Importer`."""
+"""Conversations in the formats of other projects, one module each in `formats`; see `importer.Importer`."""
