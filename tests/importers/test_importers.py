@@ -109,7 +109,7 @@ WORDS = {
 }
 
 
-@pytest.mark.parametrize("name", IMPORTERS.names())
+@pytest.mark.parametrize("name", sorted(WORDS))
 def test_what_the_error_says(name, tmp_path):
     with pytest.raises(ConversationError, match=WORDS[name]):
         imported(name, sample(name, "broken", tmp_path), media_out=tmp_path / "media")

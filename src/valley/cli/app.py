@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from valley.cli import chat, convert, demo, doctor, evaluate, merge, plan, probe, synth, train
+from valley.cli import chat, convert, data, demo, doctor, evaluate, merge, plan, probe, synth, train
 
 app = typer.Typer(
     name="valley",
@@ -51,6 +51,7 @@ app.command("chat")(chat.chat)
 app.command("plan")(plan.plan)
 app.command("probe")(probe.probe)
 app.add_typer(synth.app, name="synth")
+app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("merge")(merge.merge)
 app.command("convert")(convert.convert)

@@ -75,6 +75,11 @@ def say_progress(of_all: int, done: int, *, what: str) -> None:
     print(f"\r\x1b[K{done}/{of_all} {what}", end=end, file=sys.stderr, flush=True)
 
 
+def say_count(done: int, *, what: str, is_last: bool = False) -> None:
+    """Write over one line on stderr, such as ``3000 conversations``, where nobody knows of how many."""
+    print(f"\r\x1b[K{done} {what}", end="\n" if is_last else "", file=sys.stderr, flush=True)
+
+
 def sentence(error: Exception) -> str:
     """Say an error in one line, with the file's name."""
     if isinstance(error, OSError) and error.filename is not None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from valley.conversation import Conversation, Image, Video
 from valley.errors import MediaError, ValleyError
 from valley.training.config import MediaSettings
+from valley.training.quarantine import quarantine_record
 from valley.video.decoding import read_frames, read_image
 from valley.video.frames import Frames
 from valley.video.sampling import FrameSampling
@@ -93,11 +94,6 @@ class MediaTally:
                 f"{num_bad} of {num_read} media cannot be read, more than max_bad_fraction={limit}; "
                 f"the last one: {error}"
             )
-
-
-def quarantine_record(path: str, kind: str, reason: str, *, sample_id: str) -> dict[str, str]:
-    """Make the record of a bad medium: the conversation's id, the path, the error's class and its reason."""
-    return {"sample": sample_id, "path": path, "kind": kind, "reason": reason}
 
 
 def _append(path: Path, error: MediaError, sample_id: str) -> None:

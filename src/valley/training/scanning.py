@@ -19,7 +19,7 @@ from typing import IO, Any, Literal, TypeAlias
 
 from valley.conversation import Image, Video, read_jsonl
 from valley.errors import MediaError, MediaNotFoundError, SamplingError
-from valley.training.media import quarantine_record
+from valley.training.quarantine import quarantine_record
 from valley.video.decoding import UNTRUSTED, read_frames
 from valley.video.sampling import FrameSampling
 from valley.video.subtitles import read_subtitles
@@ -167,7 +167,8 @@ def _read_notes(path: Path) -> dict[MediaUse, tuple[_State, Verdict]]:
     notes: dict[MediaUse, tuple[_State, Verdict]] = {}
     if not path.exists():
         return notes
-    for line in path.read_bytes().splitlines():
+    data = path.read_bytes()
+    for line in data[: data.rfind(b"\n") + 1].splitlines():
         note = _parse_note(line)
         if note is not None:
             notes[note[1].use] = note
