@@ -32,7 +32,8 @@ else:  # as it was trained: all but the quantised layers in float32
     below = ValleyForConditionalGeneration.from_pretrained(
         base_of(sys.argv[1]), dtype=torch.float32, **quantisation("int4", torch.device("cpu"))
     )
-    loaded = Loaded("", load_adapted(sys.argv[1], below).get_base_model(), ValleyProcessor.from_pretrained(sys.argv[1]))
+    processor = ValleyProcessor.from_pretrained(sys.argv[1])
+    loaded = Loaded("", load_adapted(sys.argv[1], below).get_base_model(), processor)
 pixels = np.load(sys.argv[2])
 inputs = loaded.processor(text="<video> Which way?", videos=[pixels])
 with torch.no_grad():
@@ -78,6 +79,7 @@ def trained(base: Path, tmp_path: Path, monkeypatch):
                 "data": {"synthetic": {"kind": "captions", "num_samples": 8, "languages": ["en"]}},
                 "output_dir": str(tmp_path / "out"),
                 "learning_rates": {},
+                "report": False,
                 "trainer": {"max_steps": 2, "per_device_train_batch_size": 2} | fields.pop("trainer", {}),
             }
             | fields

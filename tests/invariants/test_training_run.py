@@ -39,6 +39,7 @@ def config(base, tmp_path):
                 "output_dir": str(tmp_path / "out"),
                 "learning_rates": {},
                 "trainer": settings | (trainer or {}),
+                "report": False,
             }
             | fields
         )

@@ -18,7 +18,7 @@ SCHEMAS = {
     "vision": VisionConfig,
 }
 TRAINER_SETTINGS = {field.name for field in dataclasses.fields(TrainingArguments)}
-PATHS = sorted(RECIPES.rglob("*.yaml"))
+PATHS = sorted(p for p in RECIPES.rglob("*.yaml") if p.parent.name != "distributed")
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: str(p.relative_to(RECIPES)))

@@ -59,6 +59,8 @@ class Collator:
                 batch[name] = torch.cat(pictures)
         if with_clips := [row for row in ordered if "video_timestamps" in row]:
             batch |= _stack_clips(with_clips)
+        if "sample_number" in rows[0]:
+            batch["sample_numbers"] = torch.stack([row["sample_number"] for row in ordered])
         if self.spare is not None and not batch.keys() & {*_PICTURE_TENSORS, *_FRAME_TENSORS}:
             batch["spare_pixel_values"] = self.spare
         return batch

@@ -149,6 +149,8 @@ class DataSource(_Strict):
     path: tuple[Path, ...] | None = None
     synthetic: SyntheticSettings | None = None
     weight: PositiveFloat = 1.0
+    # Take only so many samples, drawn by the seed, that they have at most so many tokens, visual ones too.
+    max_tokens: PositiveInt | None = None
     # SPDX id or name; it goes into the checkpoint's card.
     licence: str | None = None
 
@@ -195,10 +197,17 @@ class LoraSettings(_Strict):
 
 
 class FeatureCacheSettings(_Strict):
-    """Keep what a frozen tower sees of a medium on disk, and look it up in later epochs and stages."""
+    """Keep what a frozen tower sees of a medium on disk, and look it up in later epochs and stages.
 
+    `auto` does so where it is worth it: several epochs over media whose features take at most `auto_gb`.
+    """
+
+    use: Literal["auto", "always", "never"] = "auto"
     folder: Path = Path("out/features")
     max_gb: PositiveFloat = 20.0
+    auto_gb: PositiveFloat = 1.0
+    # auto: float16 where the run computes in half precision, and sees no more of a number than that.
+    dtype: Literal["auto", "float16", "float32"] = "auto"
 
 
 class TrainConfig(_Strict):
@@ -217,12 +226,17 @@ class TrainConfig(_Strict):
     lora: LoraSettings | None = None
     # Several samples in one row, kept apart by their positions: no padding is computed.
     packing: bool = False
-    feature_cache: FeatureCacheSettings | None = None
+    feature_cache: FeatureCacheSettings = FeatureCacheSettings()
+    # Where the lines of conversation files are indexed, so that they need not be held in memory.
+    index_dir: Path = Path("out/index")
     # Licence of each base model, by its name in `model`; a data source has its own field.
     licences: dict[str, str] = Field(default_factory=dict)
     max_length: PositiveInt | None = None
     # Checkpoints serve to go on after an interruption; a finished run needs them no more.
     keep_checkpoints: bool = False
+    # At the end report.html and report.png, with this many answers before and after.
+    report: bool = True
+    report_samples: int = Field(default=4, ge=0)
     trainer: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -245,7 +259,7 @@ class TrainConfig(_Strict):
             raise ValueError("lora: adapters belong to a checkpoint; give base= (model.checkpoint)")
         if self.model.quantize is not None and self.lora is None:
             raise ValueError("model.quantize: what is quantised cannot move; give lora as well")
-        if self.feature_cache is not None and "vision_tower" in self.parts:
+        if self.feature_cache.use == "always" and "vision_tower" in self.parts:
             raise ValueError("feature_cache keeps what a frozen tower sees, but this run trains the tower")
         for name in ("learning_rates", "muon_learning_rates"):
             for part in getattr(self, name).keys() - set(self.parts):

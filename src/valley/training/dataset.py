@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from valley.conversation import Conversation, Image, read_jsonl
-from valley.errors import ConfigError, ValleyError
+from valley.conversation import Conversation, Image, Video
+from valley.errors import ConfigError, MediaError, ValleyError
 from valley.model.processing_valley import ValleyProcessor
 from valley.synthetic.stream import SampleStream
 from valley.training.config import DataSource, MediaSettings, SyntheticSettings
+from valley.training.conversation_store import ConversationStore, open_store
+from valley.training.feature_cache import FeatureCache
 from valley.training.labelling import encode
 from valley.training.media import MediaTally, Sample, load_media
 
@@ -51,31 +54,42 @@ class Source(Protocol):
 class ConversationFiles:
     """Conversations of JSONL files; their media are read when a sample is asked for."""
 
-    paths: tuple[Path, ...]
-    conversations: tuple[Conversation, ...]
+    stores: tuple[ConversationStore, ...]
     settings: MediaSettings
     default_num_frames: int
     tally: MediaTally
+    cache: FeatureCache | None = None
 
     def __len__(self) -> int:
         """How many conversations the files hold."""
-        return len(self.conversations)
+        return sum(len(store) for store in self.stores)
+
+    def conversation(self, index: int) -> Conversation:
+        """Look conversation `index` up; its media are not read."""
+        for store in self.stores:
+            if index < len(store):
+                return store[index]
+            index -= len(store)
+        raise IndexError(f"want a conversation below {len(self)}")
 
     def sample(self, index: int) -> Sample:
         """Read the media of conversation `index`."""
         return load_media(
-            self.conversations[index],
+            self.conversation(index),
             settings=self.settings,
             default_num_frames=self.default_num_frames,
             tally=self.tally,
+            cache=self.cache,
         )
+
+    def media(self) -> Iterator[Image | Video]:
+        """List the media of all conversations, as often as they occur."""
+        for index in range(len(self)):
+            yield from self.conversation(index).media
 
     def fingerprint(self) -> str:
         """Hash the files' bytes; the media are not read."""
-        digest = hashlib.sha256()
-        for path in self.paths:
-            digest.update(path.read_bytes())
-        return digest.hexdigest()
+        return hashlib.sha256("".join(store.sha256() for store in self.stores).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -115,13 +129,19 @@ class TrainingDataset(torch.utils.data.Dataset[dict[str, Tensor]]):
         processor: ValleyProcessor,
         *,
         max_length: int | None = None,
+        max_tokens: Sequence[int | None] = (),
+        seed: int = 0,
     ) -> None:
         self.sources = tuple(source for source, _ in sources)
         self.processor = processor
         self.max_length = max_length
         self._ends: list[int] = []
-        for source, weight in sources:
-            places = round(weight * len(source))
+        self._chosen: list[list[int] | None] = []
+        for number, (source, weight) in enumerate(sources):
+            budget = max_tokens[number] if number < len(max_tokens) else None
+            chosen = None if budget is None else self._within(source, budget, seed=seed + number)
+            self._chosen.append(chosen)
+            places = round(weight * (len(source) if chosen is None else len(chosen)))
             self._ends.append((self._ends[-1] if self._ends else 0) + places)
         if not self._ends or self._ends[-1] == 0:
             raise ConfigError("want at least one sample to train on, got none: the data sources are empty")
@@ -136,7 +156,8 @@ class TrainingDataset(torch.utils.data.Dataset[dict[str, Tensor]]):
             SampleError: a medium cannot be read, or the conversation does not fit.
         """
         try:
-            return encode(self.processor, self.sample(index), max_length=self.max_length)
+            row = encode(self.processor, self.sample(index), max_length=self.max_length)
+            return row | {"sample_number": torch.tensor(index)}
         except ValleyError as error:
             raise SampleError(f"sample {index}: {error}") from error
 
@@ -147,18 +168,50 @@ class TrainingDataset(torch.utils.data.Dataset[dict[str, Tensor]]):
         which = next(i for i, end in enumerate(self._ends) if index < end)
         source = self.sources[which]
         first = self._ends[which - 1] if which else 0
-        return source.sample((index - first) % len(source))
+        chosen = self._chosen[which]
+        if chosen is None:
+            return source.sample((index - first) % len(source))
+        return source.sample(chosen[(index - first) % len(chosen)])
+
+    def _within(self, source: Source, budget: int, *, seed: int) -> list[int]:
+        """Choose samples at random, without replacement, until the next one would exceed the tokens."""
+        chosen, used, source = [], 0, uncounted(source)
+        for number in np.random.default_rng(seed).permutation(len(source)).tolist():
+            try:
+                row = encode(self.processor, source.sample(number), max_length=self.max_length)
+            except MediaError:
+                continue
+            used += len(row["input_ids"])
+            if used > budget:
+                break
+            chosen.append(number)
+        if not chosen:
+            raise ConfigError(f"max_tokens {budget}: not one sample is as short as that")
+        return chosen
 
     def fingerprint(self) -> str:
         """A hash over all sources and their shares."""
-        digest = hashlib.sha256(repr(self._ends).encode())
+        digest = hashlib.sha256(repr((self._ends, self._chosen)).encode())
         for source in self.sources:
             digest.update(source.fingerprint().encode())
         return digest.hexdigest()
 
 
+def uncounted(source: Source) -> Source:
+    """Give the same samples without counting their media; one that cannot be read raises."""
+    if not isinstance(source, ConversationFiles):
+        return source
+    settings = source.settings.model_copy(update={"on_bad_media": "raise"})
+    return replace(source, tally=MediaTally(settings))
+
+
 def make_source(
-    source: DataSource, *, settings: MediaSettings, default_num_frames: int, tally: MediaTally
+    source: DataSource,
+    *,
+    settings: MediaSettings,
+    default_num_frames: int,
+    tally: MediaTally,
+    index_dir: Path,
 ) -> Source:
     """Open one source of a recipe.
 
@@ -168,12 +221,8 @@ def make_source(
     """
     if source.synthetic is not None:
         return RenderedSamples(source.synthetic, _open_stream(source.synthetic))
-    paths = source.path or ()
-    for path in paths:
-        if not path.is_file():
-            raise ConfigError(f"{path}: there is no such file of conversations")
-    conversations = tuple(c for path in paths for c in read_jsonl(path))
-    return ConversationFiles(paths, conversations, settings, default_num_frames, tally)
+    stores = tuple(open_store(path, index_dir) for path in source.path or ())
+    return ConversationFiles(stores, settings, default_num_frames, tally)
 
 
 def _open_stream(settings: SyntheticSettings) -> SampleStream:

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from valley.conversation import Conversation, Image, Video
 from valley.errors import MediaError, ValleyError
 from valley.training.config import MediaSettings
+from valley.training.feature_cache import FeatureCache, SeenMedium
 from valley.training.quarantine import quarantine_record
 from valley.video.decoding import read_frames, read_image
 from valley.video.frames import Frames
 from valley.video.sampling import FrameSampling
 from valley.video.subtitles import as_prompt, read_subtitles
 
-Medium: TypeAlias = Frames | NDArray[np.uint8]
+Medium: TypeAlias = Frames | NDArray[np.uint8] | SeenMedium
 
 # A fraction of fewer media than this says nothing about the set.
 MIN_MEDIA_FOR_FRACTION = 20
@@ -35,9 +36,9 @@ class BadMediaError(ValleyError):
 class Sample:
     """One conversation with its media, in the order in which the conversation names them.
 
-    A clip is `Frames`, a picture u8[H, W, 3]. `subtitles` has the timed text of each medium as it goes into
-    the prompt, empty where there is none; the whole is empty where nobody asked. `unreadable` says why the
-    sample must not be learned from.
+    A clip is `Frames`, a picture u8[H, W, 3]; either is a `SeenMedium` where its features are kept.
+    `subtitles` has the timed text of each medium as it goes into the prompt, empty where there is none; the
+    whole is empty where nobody asked. `unreadable` says why the sample must not be learned from.
     """
 
     conversation: Conversation
@@ -108,9 +109,14 @@ def _append(path: Path, error: MediaError, sample_id: str) -> None:
 
 
 def load_media(
-    conversation: Conversation, *, settings: MediaSettings, default_num_frames: int, tally: MediaTally
+    conversation: Conversation,
+    *,
+    settings: MediaSettings,
+    default_num_frames: int,
+    tally: MediaTally,
+    cache: FeatureCache | None = None,
 ) -> Sample:
-    """Read every medium of a conversation.
+    """Read every medium of a conversation, or look up what the tower saw of it.
 
     Raises:
         MediaError: a medium cannot be read and `on_bad_media` is "raise".
@@ -120,7 +126,8 @@ def load_media(
     subtitles: list[str] = []
     for part in conversation.media:
         try:
-            media.append(_read(part, settings, default_num_frames))
+            seen = None if cache is None else cache.get(part)
+            media.append(read_medium(part, settings, default_num_frames) if seen is None else seen)
             subtitles.append(_read_subtitles(part))
         except MediaError as error:
             tally.bad(error, sample_id=conversation.id)
@@ -129,7 +136,14 @@ def load_media(
     return Sample(conversation, tuple(media), tuple(subtitles))
 
 
-def _read(part: Image | Video, settings: MediaSettings, default_num_frames: int) -> Medium:
+def read_medium(
+    part: Image | Video, settings: MediaSettings, default_num_frames: int
+) -> Frames | NDArray[np.uint8]:
+    """Read one medium: the frames of a clip that the settings ask for, or a picture.
+
+    Raises:
+        MediaError: it cannot be read.
+    """
     if isinstance(part, Image):
         return read_image(part.source)
     num_frames = settings.num_frames

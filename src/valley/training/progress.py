@@ -13,6 +13,8 @@ from typing import Any, Literal, TypeAlias
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from valley.training.watching import BatchCounter
+
 
 @dataclass(frozen=True)
 class TrainingEvent:
@@ -22,6 +24,8 @@ class TrainingEvent:
         kind: "started", "step" (an optimizer step is done), "logged" (a fresh loss), "saved" or "finished".
         step: optimizer steps done, of `max_steps`.
         loss: mean loss over the steps since the last one logged; the newest known.
+        tokens_per_s: of all processes, since the loss before was logged; None before the first.
+        visual_tokens_per_s: of them, those that stand for media.
         learning_rates: the present rate of every part.
         elapsed_s: since training started or went on.
         remaining_s: until the last step at the present pace; None before the first step.
@@ -32,6 +36,8 @@ class TrainingEvent:
     step: int
     max_steps: int
     loss: float | None = None
+    tokens_per_s: float | None = None
+    visual_tokens_per_s: float | None = None
     learning_rates: dict[str, float] = field(default_factory=dict)
     elapsed_s: float = 0.0
     remaining_s: float | None = None
@@ -48,9 +54,12 @@ def ignore_event(event: TrainingEvent) -> None:
 class ProgressCallback(TrainerCallback):
     """Turn the trainer's callbacks into events and into lines of `metrics.jsonl`."""
 
-    def __init__(self, on_event: OnEvent, metrics_path: Path) -> None:
+    def __init__(self, on_event: OnEvent, metrics_path: Path, counter: BatchCounter | None = None) -> None:
         self.on_event = on_event
         self.metrics_path = metrics_path
+        self.counter = counter or BatchCounter()
+        self.speeds: dict[str, float] = {}
+        self._counted = (0.0, 0, 0)
         self.loss: float | None = None
         self._started_s = 0.0
         self._first_step = 0
@@ -60,6 +69,7 @@ class ProgressCallback(TrainerCallback):
     ) -> None:
         """Take the time, and drop what an interrupted run wrote after its last checkpoint."""
         self._started_s = time.perf_counter()
+        self._counted = (self._started_s, self.counter.num_tokens, self.counter.num_visual_tokens)
         self._first_step = state.global_step
         if state.is_world_process_zero:
             _keep_steps_up_to(self.metrics_path, state.global_step)
@@ -81,6 +91,7 @@ class ProgressCallback(TrainerCallback):
         if "loss" not in logs:
             return
         self.loss = float(logs["loss"])
+        self._take_speeds(args.world_size)
         event = self._event("logged", state, learning_rates=_rates(kwargs["optimizer"]))
         record = {
             "step": event.step,
@@ -88,11 +99,22 @@ class ProgressCallback(TrainerCallback):
             "grad_norm": logs.get("grad_norm"),
             "learning_rates": event.learning_rates,
             "epoch": state.epoch,
+            **{name: round(value, 1) for name, value in self.speeds.items()},
             "elapsed_s": round(event.elapsed_s, 3),
         }
         if state.is_world_process_zero:
             self._write(record)
         self.on_event(event)
+
+    def _take_speeds(self, num_processes: int) -> None:
+        """Say how many tokens a second were trained on since the last time, all processes together."""
+        now = (time.perf_counter(), self.counter.num_tokens, self.counter.num_visual_tokens)
+        seconds = max(now[0] - self._counted[0], 1e-9)
+        self.speeds = {
+            name: num_processes * (now[i] - self._counted[i]) / seconds
+            for i, name in ((1, "tokens_per_s"), (2, "visual_tokens_per_s"))
+        }
+        self._counted = now
 
     def _write(self, record: dict[str, Any]) -> None:
         with self.metrics_path.open("a", encoding="utf-8") as file:
@@ -113,6 +135,7 @@ class ProgressCallback(TrainerCallback):
             state.global_step,
             state.max_steps,
             loss=self.loss,
+            **self.speeds,
             elapsed_s=elapsed_s,
             remaining_s=remaining_s,
             **more,

@@ -1,0 +1,143 @@
+"""What looks on while a run trains: tokens are counted, Ctrl-C is heard, a step that hangs is named."""
+
+# ruff: noqa: ANN401 - the callbacks have the signatures that transformers gives them
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+logger = logging.getLogger(__name__)
+
+# A step is suspicious after so many times the usual, and never before so many seconds.
+SLOW_FACTOR = 10.0
+SLOW_S = 120.0
+
+
+@dataclass
+class BatchCounter:
+    """Counts the tokens that pass through a model, and remembers which samples are in it now.
+
+    Attributes:
+        num_tokens: prompt and answer, padding aside.
+        num_visual_tokens: of them, those that stand for media.
+        samples: numbers of the samples of the newest batch.
+    """
+
+    num_tokens: int = 0
+    num_visual_tokens: int = 0
+    samples: list[int] = field(default_factory=list)
+
+    def watch(self, model: Any) -> None:
+        """Look at every batch that is trained on, and keep the samples' numbers from the network."""
+        model.register_forward_pre_hook(self._count, with_kwargs=True)
+
+    def _count(self, _model: Any, args: Any, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        numbers = inputs.pop("sample_numbers", None)
+        if inputs.get("labels") is not None:
+            self.samples = [] if numbers is None else numbers.tolist()
+            mask, types = inputs.get("attention_mask"), inputs.get("mm_token_type_ids")
+            self.num_tokens += int(mask.sum()) if mask is not None else inputs["input_ids"].numel()
+            self.num_visual_tokens += 0 if types is None else int((types > 0).sum())
+        return args, inputs
+
+
+@dataclass
+class StopAsked:
+    """Whether somebody pressed Ctrl-C."""
+
+    asked: bool = False
+
+
+@contextlib.contextmanager
+def hear_interrupt() -> Iterator[StopAsked]:
+    """Turn the first Ctrl-C into a wish that is heard at the end of a step; the second one breaks off."""
+    stop = StopAsked()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    usual = signal.getsignal(signal.SIGINT)
+
+    def hear(_signal: int, _frame: Any) -> None:
+        stop.asked = True
+        signal.signal(signal.SIGINT, usual)
+
+    signal.signal(signal.SIGINT, hear)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+class StopCallback(TrainerCallback):
+    """Saves and stops after the step in which it was asked for."""
+
+    def __init__(self, stop: StopAsked) -> None:
+        self.stop = stop
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Act on the wish."""
+        if self.stop.asked and state.global_step < state.max_steps:
+            control.should_save = control.should_training_stop = True
+
+
+class Watchdog(TrainerCallback):
+    """Says which rank hangs, in which step and over which samples, when one takes far longer than usual."""
+
+    def __init__(self, counter: BatchCounter, *, slow_s: float | int = SLOW_S) -> None:
+        self.counter, self.slow_s = counter, slow_s
+        self._lengths_s: list[float] = []
+        self._begun_s = self._step = 0
+        self._warned = -1
+        self._over = threading.Event()
+        self._rank = 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Begin to look."""
+        self._rank, self._begun_s, self._step = args.process_index, time.monotonic(), state.global_step
+        threading.Thread(target=self._look, daemon=True).start()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Take the time of a step."""
+        now_s = time.monotonic()
+        self._lengths_s.append(now_s - self._begun_s)
+        self._begun_s, self._step = now_s, state.global_step
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Look no more."""
+        self._over.set()
+
+    def limit_s(self) -> float:
+        """Say how long a step may take now."""
+        usual_s = statistics.median(self._lengths_s[-50:]) if self._lengths_s else 0.0
+        return max(float(self.slow_s), SLOW_FACTOR * usual_s)
+
+    def _look(self) -> None:
+        while not self._over.wait(min(5.0, self.slow_s / 4)):
+            waited_s = time.monotonic() - self._begun_s
+            if waited_s > self.limit_s() and self._warned != self._step:
+                self._warned = self._step
+                logger.warning(
+                    "rank %d: step %d has taken %.0f s; the last batch that the model got held samples %s",
+                    self._rank,
+                    self._step + 1,
+                    waited_s,
+                    self.counter.samples or "that are not known",
+                )
