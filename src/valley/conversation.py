@@ -211,13 +211,20 @@ def _part(record: object, *, where: str) -> Part:
     if kind == "image":
         return Image(fields["path"])
     times = [fields.get("start_s"), fields.get("end_s")]
-    if any(isinstance(t, bool) or not isinstance(t, int | float | None) for t in times):
+    if not all(map(is_seconds, times)):
         raise ConversationError(f"{where}: want start_s and end_s in seconds, got {_short(record)}")
     subtitles = fields.get("subtitles", "off")
     if not isinstance(subtitles, str):
         raise ConversationError(f"{where}: want subtitles to be off, auto or a path, got {_short(subtitles)}")
     start_s, end_s = (None if t is None else float(t) for t in times)
     return Video(fields["path"], start_s, end_s, subtitles)
+
+
+def is_seconds(value: object) -> bool:
+    """Whether this is a number that a float can hold, or none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | None):
+        return False
+    return not isinstance(value, int) or value.bit_length() < 64
 
 
 def _short(value: object) -> str:

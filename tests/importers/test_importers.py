@@ -50,7 +50,7 @@ def imported(name, path, **options):
 @pytest.mark.parametrize("name", IMPORTERS.names())
 def test_the_sample_gives_what_is_expected(name, tmp_path):
     made = imported(name, sample(name, "good", tmp_path), media_out=tmp_path / "media")
-    records = [to_record(place_media(c, media_root=tmp_path, folder=tmp_path)) for c in made]
+    records = [to_record(c) for c in place_media(made, media_root=tmp_path, folder=tmp_path)]
     expected = (SAMPLES / name / "expected.jsonl").read_text(encoding="utf-8").splitlines()
     assert records == [json.loads(line) for line in expected]
 
@@ -313,11 +313,8 @@ def test_a_saved_data_set_says_what_it_lacks(tmp_path):
 
 def test_paths_are_seen_from_the_new_file(tmp_path):
     def placed(source):
-        made = place_media(
-            Conversation((user(Video(source, 1.0, 2.0)), assistant("Yes."))),
-            media_root=tmp_path / "clips",
-            folder=tmp_path / "sets",
-        )
+        conversation = Conversation((user(Video(source, 1.0, 2.0)), assistant("Yes.")))
+        (made,) = place_media([conversation], media_root=tmp_path / "clips", folder=tmp_path / "sets")
         (video,) = made.media
         assert video == replace(Video(""), source=video.source, start_s=1.0, end_s=2.0)
         return video.source

@@ -99,7 +99,7 @@ def convert(
 
     root = media_root or (source if source.is_dir() else source.parent)
     found = importer.read(source, options, on_bad=skip if skip_bad else None)
-    placed = (place_media(c, media_root=root, folder=out.parent) for c in found)
+    placed = place_media(found, media_root=root, folder=out.parent)
     out.parent.mkdir(parents=True, exist_ok=True)
     count = write_jsonl(out, _counted(unique_ids(placed)))
     print(f"{out}: {count} conversations" + (f", {len(skipped)} items left out" if skipped else ""))

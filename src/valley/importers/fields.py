@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
-from valley.conversation import Conversation, Message, is_language_tag
+from valley.conversation import Conversation, Message, is_language_tag, is_seconds
 from valley.errors import ConversationError
 from valley.importers.importer import ImportOptions
 from valley.importers.items import Item
@@ -73,7 +73,7 @@ class Fields:
             ConversationError: it is no number.
         """
         value = self._left.pop(name, None)
-        if isinstance(value, bool) or not isinstance(value, int | float | None):
+        if not is_seconds(value):
             self.fail(f"want {name!r} in seconds, got {_short(value)}")
         return None if value is None else float(value)
 
@@ -132,13 +132,16 @@ class Fields:
                 f"the field {name!r} is unknown in this format: leave it out of the file, or keep it in the "
                 f"metadata (--keep {name})"
             )
+        if kept:
+            self._refuse_what_is_no_json(kept)
+        return kept
+
+    def _refuse_what_is_no_json(self, kept: dict[str, Any]) -> None:
         try:
             json.dumps(kept)
         except TypeError as error:
-            raise ConversationError(
-                f"{self.where}: {', '.join(kept)} cannot be kept as JSON: {error}"
-            ) from error
-        return kept
+            names = ", ".join(kept)
+            raise ConversationError(f"{self.where}: {names} cannot be kept as JSON: {error}") from error
 
 
 def close(

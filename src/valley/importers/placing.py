@@ -10,16 +10,18 @@ from pathlib import Path
 from valley.conversation import Conversation, with_sources
 
 
-def place_media(conversation: Conversation, *, media_root: Path, folder: Path) -> Conversation:
+def place_media(
+    conversations: Iterable[Conversation], *, media_root: Path, folder: Path
+) -> Iterator[Conversation]:
     """Write the paths of media as seen from another folder; nothing is looked up.
 
     Args:
-        conversation: as an importer gives it.
-        media_root: where its relative paths begin.
+        conversations: as an importer gives them.
+        media_root: where their relative paths begin.
         folder: where the new file will lie. Relative paths are relative to it afterwards; absolute ones stay,
             unless they lead into it.
     """
-    root, target = Path(media_root).resolve(), Path(folder).resolve()
+    root, target = media_root.resolve(), folder.resolve()
 
     def place(source: str | Path) -> str:
         path = Path(source)
@@ -29,7 +31,8 @@ def place_media(conversation: Conversation, *, media_root: Path, folder: Path) -
             return str(root / path)
         return Path(os.path.relpath(root / path, target)).as_posix()
 
-    return with_sources(conversation, place)
+    for conversation in conversations:
+        yield with_sources(conversation, place)
 
 
 def unique_ids(conversations: Iterable[Conversation]) -> Iterator[Conversation]:
