@@ -113,4 +113,7 @@ class _ProgressLine:
     def _progress(self, event: TrainingEvent) -> str:
         left = "" if event.remaining_s is None else f"  {text.clock(event.remaining_s)} left"
         loss = "" if event.loss is None else f"  loss {event.loss:.4f}"
-        return f"step {event.step}/{event.max_steps}{loss}{left}"
+        speed = "" if event.tokens_per_s is None else f"  {event.tokens_per_s:.0f} tokens/s"
+        if event.visual_tokens_per_s:
+            speed += f" ({event.visual_tokens_per_s:.0f} visual)"
+        return f"step {event.step}/{event.max_steps}{loss}{speed}{left}"
