@@ -63,13 +63,13 @@ def base(compose_tiny, tmp_path_factory) -> Path:
 def trained(base: Path, tmp_path: Path, monkeypatch):
     """Trains in this process; gives the folder and the model as it was when training ended."""
     kept = []
-    save = running._save
+    save = running.save
 
     def keep(config, trainer, *rest):
         kept.append(trainer.model)
         save(config, trainer, *rest)
 
-    monkeypatch.setattr(running, "_save", keep)
+    monkeypatch.setattr(running, "save", keep)
 
     def train(stage: str = "instruct", **fields):
         config = make_config(

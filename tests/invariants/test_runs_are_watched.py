@@ -21,7 +21,8 @@ from valley.training.config import make_config
 from valley.training.conversation_store import open_store
 from valley.training.licences import strictest
 from valley.training.progress import read_metrics
-from valley.training.run import StoppedError, train, unfinished_folder
+from valley.training.run import StoppedError, train
+from valley.training.run_folder import unfinished_folder
 from valley.training.watching import BatchCounter, Watchdog
 
 
@@ -226,3 +227,14 @@ def test_packing_changes_no_step(config, tmp_path: Path) -> None:
     ]
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     assert np.isfinite(losses[0]).all()
+
+
+def test_kept_features_go_with_half_precision(config, tmp_path: Path) -> None:
+    cache = {"folder": str(tmp_path / "features"), "use": "always"}
+    run = config(feature_cache=cache, trainer={"bf16": True, "max_steps": 2})
+    train(run)
+    assert all(np.isfinite(line["loss"]) for line in read_metrics(run.output_dir / "metrics.jsonl"))
+    kept = next((tmp_path / "features").rglob("*.safetensors"))
+    from safetensors.torch import load_file
+
+    assert load_file(kept)["features"].dtype == torch.float16

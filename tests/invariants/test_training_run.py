@@ -11,7 +11,8 @@ from valley.model.processing_valley import ValleyProcessor
 from valley.training.config import make_config
 from valley.training.dataset import SampleError
 from valley.training.progress import read_metrics
-from valley.training.run import train, unfinished_folder
+from valley.training.run import train
+from valley.training.run_folder import unfinished_folder
 from valley.training.stages import part_of
 
 

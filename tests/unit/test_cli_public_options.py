@@ -68,7 +68,7 @@ PUBLIC = {
     },
     "data validate": {"file", "--media-root", "--all", "--json"},
     "data scan": {"file", "--media-root", "--workers", "--out", "--json"},
-    "train": {"recipe", "overrides", "--resume", "--json"},
+    "train": {"recipe", "overrides", "--resume", "--plan", "--json"},
     "eval": {
         "benchmark",
         "--model",

@@ -16,7 +16,7 @@ from valley.training.media import BadMediaError, MediaTally
 from valley.training.optimizer import PartwiseOptimizer
 from valley.training.progress import read_metrics
 from valley.training.record import changed_settings
-from valley.training.run import last_whole_checkpoint
+from valley.training.run_folder import last_whole_checkpoint
 from valley.training.stages import freeze_all_but, part_of
 
 

@@ -32,6 +32,10 @@ def train(
             help="Go on after an interruption (the default), or throw away what is there.",
         ),
     ] = True,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Try three steps; say what the run would take, and write nothing."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train one stage as a recipe says.
@@ -41,15 +45,59 @@ def train(
     from valley.training.config import read_fields
 
     fields = read_fields(recipe, overrides or [])
+    if plan:
+        _say_plan(recipe, fields, as_json=as_json)
+        return
     watch = _JsonLines() if as_json else _ProgressLine(sys.stderr.isatty())
     run, config = _stage(recipe, fields)
-    result = run(config, watch.on_event, restart=not resume)
+    try:
+        result = run(config, watch.on_event, restart=not resume)
+    except KeyboardInterrupt as stop:  # a run that could save says where it stands
+        if str(stop):
+            print(f"\n{stop}", file=sys.stderr)
+        raise
     if not as_json:
         print(
             f"{result.output_dir}: {result.num_steps} steps in {text.clock(result.seconds)}, "
             f"loss {_loss(result.first_loss)} -> {_loss(result.last_loss)}"
             + (f", {result.num_bad_media} media could not be read" if result.num_bad_media else "")
         )
+
+
+def _say_plan(recipe: Path, fields: dict[str, Any], *, as_json: bool) -> None:
+    from valley.errors import ConfigError
+    from valley.training.config import make_config
+
+    if fields.get("stage") in _PRETRAINING:
+        raise ConfigError(f"{recipe}: --plan is for the stages align and instruct, not for {fields['stage']}")
+    config = make_config(fields, where=str(recipe))
+    _need_accelerate()
+    from valley.training.planning import make_plan
+
+    made = make_plan(config)
+    if as_json:
+        text.print_json(made.to_dict())
+        return
+    parts = [
+        (part, f"{made.parameters[part]:,}", f"{made.trainable.get(part, 0):,}") for part in made.parameters
+    ]
+    print(text.table(parts, header=("part", "parameters", "trainable")))
+    visual = f", {made.visual_tokens_per_step} of them visual" if made.visual_tokens_per_step else ""
+    memory = ", ".join(
+        f"{name} {text.size(value)}"
+        for name, value in (
+            ("weights", made.weights_bytes),
+            ("gradients", made.gradients_bytes),
+            ("optimizer", made.optimizer_bytes),
+            ("activations about", made.activations_bytes),
+        )
+    )
+    print(f"samples   {made.num_samples} an epoch")
+    print(f"batch     {made.tokens_per_step} tokens a step{visual}")
+    print(f"memory    {text.size(made.total_bytes)} a process: {memory}")
+    print(
+        f"steps     {made.num_steps}, {made.seconds_per_step:.2f} s each: {text.clock(made.total_s)} in all"
+    )
 
 
 # The embedded model's parts are taught before they are put together: stage -> module, settings, function.

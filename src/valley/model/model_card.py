@@ -107,10 +107,10 @@ def complete_card(folder: Path, config: ValleyConfig, *, name: str) -> None:
     The card of the folder the model was loaded from goes along; one that transformers made up is replaced.
     """
     path, own = folder / CARD_NAME, Path(config.name_or_path or ".") / CARD_NAME
-    card = ModelCard.load(path) if path.is_file() else None
+    card: Any = ModelCard.load(path) if path.is_file() else None
     if card is not None and card.data.pipeline_tag is not None:
         return
-    kept = ModelCard.load(own) if config.name_or_path and own.is_file() else make_card(config, name=name)
+    kept: Any = ModelCard.load(own) if config.name_or_path and own.is_file() else make_card(config, name=name)
     for tag in [] if card is None else card.data.tags or []:
         kept.data.tags = list(dict.fromkeys([*(kept.data.tags or []), tag]))
     kept.save(path)

@@ -30,7 +30,7 @@ class ValleyModelOutputWithPast(BaseModelOutputWithPast):
 class ValleyCausalLMOutputWithPast(ModelOutput):
     """Loss and logits, with the visual tokens that were put in (one tensor a medium)."""
 
-    loss: Tensor | None = None
+    loss: Any = None  # a tensor; ModelOutput also takes a dict of all fields here, and accelerate gives one
     logits: Tensor | None = None
     past_key_values: Cache | None = None
     hidden_states: tuple[Tensor, ...] | None = None

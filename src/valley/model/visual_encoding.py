@@ -118,11 +118,11 @@ class VisualEncoder:
             shown_at_s: f[frame] of each clip, seconds at which they are shown.
             are_features: pictures and frames come as `tower_features` gave them.
         """
-        frames = torch.cat([torch.stack(list(images)), *clips] if len(images) else list(clips))
-        if are_features:
-            features = self.multi_modal_projector(frames.to(self.multi_modal_projector.linear_1.weight.dtype))
-        else:
-            features = self.encode_frames(frames)
+        dtype = self.multi_modal_projector.linear_1.weight.dtype
+        # Kept features may be of another type than autocast mixes with.
+        media = [m.to(dtype) for m in (*images, *clips)] if are_features else [*images, *clips]
+        frames = torch.cat([m[None] if number < len(images) else m for number, m in enumerate(media)])
+        features = self.multi_modal_projector(frames) if are_features else self.encode_frames(frames)
         lengths = [1] * len(images) + [len(clip) for clip in clips]
         at_start = torch.zeros(1, device=features.device)
         tokens = self._pooled(features.split(lengths), [at_start] * len(images) + list(shown_at_s))

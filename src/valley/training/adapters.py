@@ -38,7 +38,7 @@ def adapt(model: Any, settings: LoraSettings, parts: Sequence[Part], *, quantise
     """
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
-    whole = [part for part in parts if part not in settings.parts]
+    whole: list[Part] = [part for part in parts if part not in settings.parts]
     beyond = [part for part in whole if part not in _MODULES]
     if beyond:
         raise ConfigError(
@@ -51,7 +51,7 @@ def adapt(model: Any, settings: LoraSettings, parts: Sequence[Part], *, quantise
     ]
     config = LoraConfig(
         r=settings.rank,
-        lora_alpha=settings.alpha,
+        lora_alpha=settings.alpha,  # pyright: ignore[reportArgumentType] - any number, says its use
         lora_dropout=settings.dropout,
         target_modules=_layers(model, settings),
         modules_to_save=[_MODULES[part] for part in has_weights] or None,

@@ -7,12 +7,8 @@ goes on from its last whole checkpoint when it is started again.
 
 from __future__ import annotations
 
-import copy
-import dataclasses
-import difflib
 import json
 import logging
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,36 +17,26 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
-from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
+from transformers import PrinterCallback, Trainer, set_seed
 
-from valley.errors import ConfigError
-from valley.model.configuration_valley import ValleyConfig
-from valley.model.modeling_valley import ValleyForConditionalGeneration
-from valley.model.processing_valley import ValleyProcessor
-from valley.training.adapters import adapt, count_moving, need_peft
-from valley.training.assembly import load_or_compose
 from valley.training.collator import Collator
 from valley.training.config import TrainConfig
-from valley.training.dataset import SampleError, Source, TrainingDataset, make_source
-from valley.training.loss import make_assistant_loss
-from valley.training.media import MediaTally
+from valley.training.dataset import SampleError
 from valley.training.optimizer import PartwiseOptimizer
-from valley.training.precision import wants_bf16
+from valley.training.preparing import Prepared, prepare
 from valley.training.progress import OnEvent, ProgressCallback, TrainingEvent, ignore_event, read_metrics
-from valley.training.record import SETTINGS_NAME, changed_settings, count_parameters, versions, write_json
-from valley.training.saving import CHECKPOINTS_NAME, finish, save
-from valley.training.seeing import with_features
-from valley.training.stages import freeze_all_but
-from valley.training.watching import BatchCounter, StopAsked, StopCallback, Watchdog, hear_interrupt
+from valley.training.record import count_parameters, versions, write_json
+from valley.training.run_folder import CHECKPOINTS_NAME, METRICS_NAME, last_whole_checkpoint, open_folder
+from valley.training.saving import finish, save
+from valley.training.trainer_settings import training_arguments
+from valley.training.watching import StopAsked, StopCallback, Watchdog, hear_interrupt
 
 logger = logging.getLogger(__name__)
 
-METRICS_NAME = "metrics.jsonl"
-QUARANTINE_NAME = "quarantine.jsonl"
 BEFORE_NAME = "answers_before.json"
 
 
-class StoppedError(ConfigError):
+class StoppedError(KeyboardInterrupt):
     """A run was stopped by Ctrl-C, and has saved what it had."""
 
 
@@ -84,14 +70,14 @@ def train(config: TrainConfig, on_event: OnEvent = ignore_event, *, restart: boo
     prepared = prepare(config, folder, on_event)
     before = _answers_before(config, prepared, folder)
     with hear_interrupt() as stop:
-        trainer = _make_trainer(config, prepared, folder, on_event, stop)
+        trainer = make_trainer(config, prepared, folder, on_event, stop)
         seconds = _train_or_go_on(trainer, folder / CHECKPOINTS_NAME)
     if stop.asked and trainer.state.global_step < trainer.state.max_steps:
         raise StoppedError(
             f"stopped after step {trainer.state.global_step} of {trainer.state.max_steps}, which is saved; "
             "the same command goes on"
         )
-    record = _make_record(config, trainer, prepared, folder) | {"seconds": seconds}
+    record: dict[str, Any] = _make_record(config, trainer, prepared, folder) | {"seconds": seconds}
     prepared.model.config = prepared.lasting_config
     save(config, trainer, prepared.processor, folder)
     if ranks.is_main_process:
@@ -111,126 +97,10 @@ def train(config: TrainConfig, on_event: OnEvent = ignore_event, *, restart: boo
     return result
 
 
-def unfinished_folder(output_dir: Path) -> Path:
-    """Where a run writes until it is finished."""
-    return output_dir.with_name(output_dir.name + ".unfinished")
-
-
-def last_whole_checkpoint(folder: Path) -> Path | None:
-    """Find the newest checkpoint that was written to its end: the trainer's state comes last."""
-    whole = [state.parent for state in folder.glob("checkpoint-*/trainer_state.json") if _is_json(state)]
-    return max(whole, key=lambda c: int(c.name.rpartition("-")[2]), default=None)
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError:
-        return False
-    return True
-
-
-def open_folder(config: TrainConfig, *, restart: bool) -> Path:
-    """Make the folder of an unfinished run, or find the one to go on in.
-
-    Raises:
-        ConfigError: the run is finished already, or was begun with other settings.
-    """
-    folder = unfinished_folder(config.output_dir)
-    if restart:
-        shutil.rmtree(folder, ignore_errors=True)
-    elif config.output_dir.exists():
-        raise ConfigError(
-            f"{config.output_dir}: there is already a finished run (or another folder); "
-            "restart to replace it, or choose another output_dir"
-        )
-    settings = folder / SETTINGS_NAME
-    if settings.is_file():
-        changed = changed_settings(json.loads(settings.read_text(encoding="utf-8")), config)
-        if changed:
-            raise ConfigError(
-                f"{folder}: this run was begun with another {', '.join(changed)}; "
-                "restore it to go on, or restart to begin anew"
-            )
-    (folder / CHECKPOINTS_NAME).mkdir(parents=True, exist_ok=True)
-    write_json(settings, config.model_dump(mode="json"))
-    return folder
-
-
-@dataclass
-class Prepared:
-    """All that a run needs before its first step.
-
-    Attributes:
-        model: the network itself.
-        network: what is trained: the model, or the model with adapters around it.
-        processor: its processor.
-        sources: where samples come from.
-        dataset: the samples, encoded.
-        tally: counts media.
-        lasting_config: the model's config as it is to be saved.
-        moving: how many numbers of each part move.
-        counter: counts tokens.
-    """
-
-    model: ValleyForConditionalGeneration
-    network: Any
-    processor: ValleyProcessor
-    sources: list[Source]
-    dataset: TrainingDataset
-    tally: MediaTally
-    lasting_config: ValleyConfig
-    moving: dict[Any, int]
-    counter: BatchCounter
-
-
-def prepare(config: TrainConfig, folder: Path, on_event: OnEvent = ignore_event) -> Prepared:
-    """Put model and data together.
-
-    Raises:
-        ConfigError: parts, adapters or data do not fit.
-        MissingExtraError: a package is missing.
-    """
-    if config.lora is not None:
-        need_peft()
-    model, processor = load_or_compose(config.model)
-    if config.lora is None:
-        network: Any = model
-        moving = freeze_all_but(model, config.parts)
-    else:
-        quantised = config.model.quantize is not None
-        network = adapt(model, config.lora, config.parts, quantised=quantised)
-        moving = count_moving(network)
-    model.loss_function = make_assistant_loss(model)
-    lasting_config = copy.deepcopy(model.config)
-    model.model.language_model.config.use_cache = False  # training must not fill a KV cache
-    tally = MediaTally(config.media, folder / QUARANTINE_NAME)
-    sources = [
-        make_source(
-            source,
-            settings=config.media,
-            default_num_frames=model.config.num_frames,
-            tally=tally,
-            index_dir=config.index_dir,
-        )
-        for source in config.data
-    ]
-    seen = with_features(config, sources, model, processor, on_event)
-    dataset = TrainingDataset(
-        [(source, settings.weight) for source, settings in zip(seen, config.data, strict=True)],
-        processor,
-        max_length=config.max_length,
-        max_tokens=[settings.max_tokens for settings in config.data],
-        seed=config.seed,
-    )
-    counter = BatchCounter()
-    counter.watch(model)
-    return Prepared(model, network, processor, sources, dataset, tally, lasting_config, moving, counter)
-
-
-def _make_trainer(
+def make_trainer(
     config: TrainConfig, prepared: Prepared, folder: Path, on_event: OnEvent, stop: StopAsked
 ) -> Trainer:
+    """Make transformers' Trainer as a recipe says, with everybody who looks on."""
     arguments, boards = training_arguments(config, folder)
     optimizer_settings = {
         "learning_rates": config.part_learning_rates,
@@ -254,56 +124,6 @@ def _make_trainer(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
-
-
-def training_arguments(config: TrainConfig, folder: Path) -> tuple[TrainingArguments, list[Any]]:
-    """Complete a recipe's trainer settings; also the callbacks that draw curves elsewhere.
-
-    Raises:
-        ConfigError: transformers knows no such setting, or it contradicts another.
-    """
-    known = [field.name for field in dataclasses.fields(TrainingArguments)]
-    for name in config.trainer:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ConfigError(f"trainer.{name}: transformers.TrainingArguments has no such setting{hint}")
-    on_cpu = not torch.accelerator.is_available()
-    told = config.trainer.get("report_to", "tensorboard")
-    told = [told] if isinstance(told, str) else list(told)
-    settings: dict[str, Any] = {
-        "logging_steps": 10,
-        "save_steps": 500,
-        "save_total_limit": 2,
-        "use_cpu": on_cpu,
-        "dataloader_pin_memory": not on_cpu,
-        **config.trainer,
-        "report_to": [name for name in told if name != "tensorboard"] or "none",
-        "bf16": wants_bf16(config.trainer.get("bf16", False)),
-        "output_dir": str(folder / CHECKPOINTS_NAME),
-        "seed": config.seed,
-        "learning_rate": max(config.part_learning_rates.values()),
-        "remove_unused_columns": False,
-        "disable_tqdm": True,
-    }
-    try:
-        arguments = TrainingArguments(**settings)
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"trainer: {error}") from error
-    is_main = arguments.process_index == 0
-    return arguments, _boards(folder) if "tensorboard" in told and is_main else []
-
-
-def _boards(folder: Path) -> list[Any]:
-    """Write TensorBoard's files into the run's own folder, where the package is installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        logger.warning("no TensorBoard files are written: pip install 'valley-vl[train]'")
-        return []
-    from transformers.integrations import TensorBoardCallback
-
-    return [TensorBoardCallback(SummaryWriter(str(folder / "tensorboard")))]
 
 
 def _make_collator(config: TrainConfig, prepared: Prepared, *, num_ranks: int) -> Collator:

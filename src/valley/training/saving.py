@@ -17,8 +17,8 @@ from valley.training.adapters import note_adapter
 from valley.training.config import TrainConfig
 from valley.training.licences import strictest
 from valley.training.record import RECORD_NAME, SETTINGS_NAME, write_json
+from valley.training.run_folder import CHECKPOINTS_NAME
 
-CHECKPOINTS_NAME = "checkpoints"
 _BASES = ("checkpoint", "vision_tower", "language_model")
 
 
