@@ -25,7 +25,7 @@ demo: $(STAMP)   ## answer questions about the clips in examples/, in three lang
 	$(BIN)/valley demo
 
 test: check docs ## the whole gate: lint, layers, types, documentation, tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(STAMP)  ## lint, format, layers, types
 	$(BIN)/ruff check .

@@ -15,7 +15,7 @@ from valley.model.adapter_folder import note_base, weights_sha256
 from valley.training.config import LoraSettings, Part
 from valley.training.stages import PART_PREFIXES, part_of
 
-_MODULES: dict[Part, str] = {
+_MODULES: dict[str, str] = {
     "multi_modal_projector": "multi_modal_projector",
     "temporal_pooling": "temporal_pooling",
 }
