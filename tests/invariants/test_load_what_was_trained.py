@@ -50,15 +50,6 @@ WAYS = {
 }
 
 
-@pytest.fixture(scope="module")
-def base(compose_tiny, tmp_path_factory) -> Path:
-    model, processor = compose_tiny(temporal_pooling="importance", num_frames=4)
-    folder = tmp_path_factory.mktemp("base")
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture
 def trained(base: Path, tmp_path: Path, monkeypatch):
     """Trains in this process; gives the folder and the model as it was when training ended."""

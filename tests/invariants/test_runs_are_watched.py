@@ -26,15 +26,6 @@ from valley.training.run_folder import unfinished_folder
 from valley.training.watching import BatchCounter, Watchdog
 
 
-@pytest.fixture(scope="module")
-def base(compose_tiny, tmp_path_factory) -> Path:
-    model, processor = compose_tiny(temporal_pooling="importance", num_frames=4)
-    folder = tmp_path_factory.mktemp("base")
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture
 def data(tmp_path: Path, clip_files: Path) -> Path:
     """Eight conversations about a clip, its other half, a picture, and nothing."""

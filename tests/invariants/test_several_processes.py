@@ -39,12 +39,9 @@ KINDS = (
 
 
 @pytest.fixture(scope="module")
-def recipe(compose_tiny, clip_files: Path, tmp_path_factory) -> Path:
+def recipe(base: Path, clip_files: Path, tmp_path_factory) -> Path:
     """Every batch of two is of one kind, so that the processes never meet the same one."""
     folder = tmp_path_factory.mktemp("ranks")
-    model, processor = compose_tiny(temporal_pooling="importance", num_frames=4)
-    model.save_pretrained(folder / "base")
-    processor.save_pretrained(folder / "base")
     for name in ("a.mp4", "photo.png"):
         (folder / name).write_bytes((clip_files / name).read_bytes())
     (folder / "bad.mp4").write_bytes(b"no clip")
@@ -56,7 +53,7 @@ def recipe(compose_tiny, clip_files: Path, tmp_path_factory) -> Path:
         lines.append(json.dumps({"id": str(number), "messages": messages}))
     (folder / "data.jsonl").write_text("\n".join(lines))
     path = folder / "recipe.yaml"
-    path.write_text(RECIPE.format(base=folder / "base", data=folder / "data.jsonl", out=folder / "out"))
+    path.write_text(RECIPE.format(base=base, data=folder / "data.jsonl", out=folder / "out"))
     return path
 
 

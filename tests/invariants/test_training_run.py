@@ -16,16 +16,6 @@ from valley.training.run_folder import unfinished_folder
 from valley.training.stages import part_of
 
 
-@pytest.fixture(scope="module")
-def base(compose_tiny, tmp_path_factory):
-    """A Valley of a few thousand numbers, with a pooling that has weights."""
-    model, processor = compose_tiny(temporal_pooling="importance", num_frames=4)
-    folder = tmp_path_factory.mktemp("base")
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture
 def config(base, tmp_path):
     """Make a config for a short run on rendered clips; keyword arguments override."""

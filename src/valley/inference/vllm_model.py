@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from transformers import AutoModel, BatchFeature
+from transformers import BatchFeature
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from vllm.config import VllmConfig
 from vllm.model_executor.models.interfaces import SupportsMultiModal, SupportsPP
@@ -39,9 +39,7 @@ from vllm.multimodal.processing.processor import PromptUpdateDetails
 from valley.errors import ConfigError
 from valley.inference.vllm_video import ValleyVideoBackend
 from valley.model.configuration_valley import ValleyConfig
-from valley.model.multi_modal_projector import ValleyMultiModalProjector
 from valley.model.processing_valley import ValleyProcessor
-from valley.model.temporal_pooling import build_temporal_pooling
 from valley.model.visual_encoding import VisualEncoder
 
 # vLLM measures its memory with a clip of this many frames, where so many fit into a prompt.
@@ -224,14 +222,7 @@ class ValleyForVllm(nn.Module, VisualEncoder, SupportsMultiModal, SupportsPP):
             )
         self.config = config
         with self._mark_tower_model(vllm_config, {"image", "video"}):
-            self.vision_tower = AutoModel.from_config(config.vision_config)
-            self.multi_modal_projector = ValleyMultiModalProjector(config)
-            self.temporal_pooling = build_temporal_pooling(
-                config.temporal_pooling,
-                config.temporal_pooling_config,
-                dim=config.text_config.hidden_size,
-                num_patches=config.num_patches,
-            )
+            self.make_visual_parts(config)
             for part in (self.vision_tower, self.multi_modal_projector, self.temporal_pooling):
                 part.to(vllm_config.model_config.dtype)
         with self._mark_language_model(vllm_config):

@@ -16,10 +16,8 @@ from transformers.utils.generic import can_return_tuple
 
 from .configuration_valley import ValleyConfig
 from .generation_valley import ValleyGenerationMixin
-from .multi_modal_projector import ValleyMultiModalProjector
 from .placeholders import IMAGE, VIDEO, fill_as_published, fill_placeholders
 from .pretrained_valley import ValleyCausalLMOutputWithPast, ValleyModelOutputWithPast, ValleyPreTrainedModel
-from .temporal_pooling import build_temporal_pooling
 from .tensor_types import Bool, Float, Int
 from .visual_encoding import VisualEncoder
 
@@ -29,14 +27,7 @@ class ValleyModel(ValleyPreTrainedModel, VisualEncoder):
 
     def __init__(self, config: ValleyConfig) -> None:
         super().__init__(config)
-        self.vision_tower = AutoModel.from_config(config.vision_config)
-        self.multi_modal_projector = ValleyMultiModalProjector(config)
-        self.temporal_pooling = build_temporal_pooling(
-            config.temporal_pooling,
-            config.temporal_pooling_config,
-            dim=config.text_config.hidden_size,
-            num_patches=config.num_patches,
-        )
+        self.make_visual_parts(config)
         self.language_model = AutoModel.from_config(config.text_config)
         self._takes_position_ids = "position_ids" in inspect.signature(self.language_model.forward).parameters
         self.post_init()

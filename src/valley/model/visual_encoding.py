@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import AutoModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_valley import ValleyConfig
 from .multi_modal_projector import ValleyMultiModalProjector
-from .temporal_pooling import TemporalPooling
+from .temporal_pooling import TemporalPooling, build_temporal_pooling
 from .tensor_types import Bool, Float
 
 
@@ -23,6 +24,17 @@ class VisualEncoder:
     vision_tower: nn.Module
     multi_modal_projector: ValleyMultiModalProjector
     temporal_pooling: TemporalPooling
+
+    def make_visual_parts(self, config: ValleyConfig) -> None:
+        """Make tower, projector and pooling anew."""
+        self.vision_tower = AutoModel.from_config(config.vision_config)
+        self.multi_modal_projector = ValleyMultiModalProjector(config)
+        self.temporal_pooling = build_temporal_pooling(
+            config.temporal_pooling,
+            config.temporal_pooling_config,
+            dim=config.text_config.hidden_size,
+            num_patches=config.num_patches,
+        )
 
     def encode_frames(
         self, pixel_values: Float[Tensor, "frame 3 height width"]
