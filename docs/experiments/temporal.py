@@ -326,7 +326,7 @@ def draw_poolings(results: Sequence[dict[str, Any]], path: Path) -> None:
         ]
         places = [i + (number - (len(POOLINGS) - 1) / 2) * width for i in range(len(tasks))]
         axes.bar(places, heights, width, yerr=error, label=variant.name, error_kw={"lw": 0.7})
-    axes.set_xticks(range(len(tasks)), tasks)
+    axes.set_xticks(range(len(tasks)), tasks, rotation=25, ha="right")
     axes.set_ylim(0, 105)
     axes.set_ylabel("right answers, % (95 % interval)")
     figure.legend(loc="outside right upper")
