@@ -106,3 +106,23 @@ def test_memory_does_not_grow_with_the_data(recipe: Path) -> None:
         )
         held_kb[number] = int(done.stdout.splitlines()[-1])
     assert held_kb[100_000] < 1.1 * held_kb[1_000]
+
+
+FULL = """
+import resource, sys
+from valley.cli import run
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))  # as if the disk had no more
+import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sys.exit(run(["train", *sys.argv[2:]]))
+"""
+
+
+def test_a_full_disk_is_one_sentence_and_costs_nothing(recipe: Path) -> None:
+    command = [sys.executable, "-c", FULL, "300000", str(recipe)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "the disk is full; there is no whole checkpoint yet" in done.stderr
+    with start(recipe) as again:
+        _, errors = again.communicate()
+    assert again.returncode == 0, errors[-2000:]
+    assert (recipe.parent / "out" / "model.safetensors").is_file()

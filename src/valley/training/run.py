@@ -7,8 +7,10 @@ goes on from its last whole checkpoint when it is started again.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
+from safetensors import SafetensorError
 from transformers import PrinterCallback, Trainer, set_seed
 
+from valley.errors import ConfigError
 from valley.training.collator import Collator
 from valley.training.config import TrainConfig
 from valley.training.dataset import SampleError
@@ -60,6 +64,7 @@ def train(config: TrainConfig, on_event: OnEvent = ignore_event, *, restart: boo
 
     Raises:
         ConfigError: the run is already finished, was begun with other settings, or a setting does not fit.
+            Or the disk is full; what was saved before is kept.
         SampleError: a sample cannot be made; the message names the medium, the reason and the cure.
         StoppedError: Ctrl-C; the steps so far are saved.
     """
@@ -148,7 +153,23 @@ def _train_or_go_on(trainer: Trainer, checkpoints: Path) -> float:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except SampleError as error:
         raise SampleError.without_traceback(error) from error
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if not _is_full(error):
+            raise
+        kept = last_whole_checkpoint(checkpoints)
+        where = "there is no whole checkpoint yet" if kept is None else f"{kept.name} is whole"
+        raise ConfigError(
+            f"{checkpoints}: the disk is full; {where}: free some space, and the same command goes on"
+        ) from error
     return time.perf_counter() - started_s
+
+
+def _is_full(error: Exception) -> bool:
+    """Tell whether writing failed for want of space; libraries wrap the system's error in their own."""
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    if isinstance(error, OSError) and error.errno in full:
+        return True
+    return any(os.strerror(code).lower() in str(error).lower() for code in full)
 
 
 def _answers_before(config: TrainConfig, prepared: Prepared, folder: Path) -> list[dict[str, str]]:
