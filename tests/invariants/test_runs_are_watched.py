@@ -229,3 +229,15 @@ def test_kept_features_go_with_half_precision(config, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
     assert load_file(kept)["features"].dtype == torch.float16
+
+
+def test_a_licence_goes_from_one_stage_to_the_next(config, tmp_path: Path) -> None:
+    first = config(stage="align", output_dir=str(tmp_path / "first"), trainer={"max_steps": 1})
+    train(first)
+    again = config(
+        model={"checkpoint": str(first.output_dir)}, licences={}, output_dir=str(tmp_path / "second")
+    )
+    train(again)
+    card = ModelCard.load(again.output_dir / "README.md")
+    assert "Base model: first (licence: CC-BY-4.0)" in card.text
+    assert card.data.license == "CC-BY-4.0"

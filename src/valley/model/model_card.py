@@ -92,7 +92,7 @@ def make_card(
             "## Data and licences\n",
             *(_ingredients("Base model", known.bases) or ["Base models: not recorded."]),
             *(_ingredients("Data", known.datasets) or ["Data: not recorded; ask whoever trained it."]),
-            f"Strictest of these terms: {known.strictest or 'not known'}.",
+            f"\nStrictest of these terms: {known.strictest or 'not known'}.",
             *known.notes,
             "\n## Limits\n",
             LIMITS,

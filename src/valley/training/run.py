@@ -30,14 +30,18 @@ from valley.training.optimizer import PartwiseOptimizer
 from valley.training.preparing import Prepared, prepare
 from valley.training.progress import OnEvent, ProgressCallback, TrainingEvent, ignore_event, read_metrics
 from valley.training.record import count_parameters, versions, write_json
-from valley.training.run_folder import CHECKPOINTS_NAME, METRICS_NAME, last_whole_checkpoint, open_folder
+from valley.training.run_folder import (
+    BEFORE_NAME,
+    CHECKPOINTS_NAME,
+    METRICS_NAME,
+    last_whole_checkpoint,
+    open_folder,
+)
 from valley.training.saving import finish, save
 from valley.training.trainer_settings import training_arguments
 from valley.training.watching import StopAsked, StopCallback, Watchdog, hear_interrupt
 
 logger = logging.getLogger(__name__)
-
-BEFORE_NAME = "answers_before.json"
 
 
 class StoppedError(KeyboardInterrupt):

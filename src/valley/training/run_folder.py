@@ -13,6 +13,7 @@ from valley.training.record import SETTINGS_NAME, changed_settings, write_json
 CHECKPOINTS_NAME = "checkpoints"
 METRICS_NAME = "metrics.jsonl"
 QUARANTINE_NAME = "quarantine.jsonl"
+BEFORE_NAME = "answers_before.json"
 
 
 def unfinished_folder(output_dir: Path) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import ModelCard
 from transformers import Trainer
 
 from valley.model.model_card import CARD_NAME, Ingredient, Provenance, make_card
@@ -17,7 +18,7 @@ from valley.training.adapters import note_adapter
 from valley.training.config import TrainConfig
 from valley.training.licences import strictest
 from valley.training.record import RECORD_NAME, SETTINGS_NAME, write_json
-from valley.training.run_folder import CHECKPOINTS_NAME
+from valley.training.run_folder import BEFORE_NAME, CHECKPOINTS_NAME
 
 _BASES = ("checkpoint", "vision_tower", "language_model")
 
@@ -49,6 +50,7 @@ def finish(config: TrainConfig, model: Any, folder: Path, record: dict[str, Any]
         shutil.rmtree(config.output_dir)
     folder.rename(config.output_dir)
     (config.output_dir / SETTINGS_NAME).unlink()  # the record holds them
+    (config.output_dir / BEFORE_NAME).unlink(missing_ok=True)  # the report shows them
     if not config.keep_checkpoints:
         shutil.rmtree(config.output_dir / CHECKPOINTS_NAME)
 
@@ -56,7 +58,7 @@ def finish(config: TrainConfig, model: Any, folder: Path, record: dict[str, Any]
 def provenance_of(config: TrainConfig, record: dict[str, Any]) -> Provenance:
     """Gather what a run was made of, with the licence of each that the recipe gives."""
     bases = tuple(
-        Ingredient(_public(name), config.licences.get(part))
+        Ingredient(_public(name), config.licences.get(part) or _licence_on_card(Path(name)))
         for part in _BASES
         if (name := getattr(config.model, part)) is not None
     )
@@ -75,6 +77,14 @@ def provenance_of(config: TrainConfig, record: dict[str, Any]) -> Provenance:
     )
     allowed = strictest([i.licence for i in (*bases, *datasets)])
     return Provenance(bases, datasets, allowed, notes)
+
+
+def _licence_on_card(folder: Path) -> str | None:
+    """Read what the card of a base says, where it lies on this machine and has one."""
+    if not (folder / CARD_NAME).is_file():
+        return None
+    card: Any = ModelCard.load(folder / CARD_NAME)
+    return card.data.license
 
 
 def _public(name: str) -> str:
