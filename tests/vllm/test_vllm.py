@@ -108,7 +108,7 @@ def _chats(clips: Path, *, as_pictures: bool = False) -> list[tuple[list, list]]
         [picture, text("What is it?")],
         [picture, b, text("The blue square?")],
         [a, b, text("Which one moves to the right?")],
-        [text("<video> To the right. <|end|>")],
+        [text("Hello, which way is to the right?")],
     ]
     return [tuple([{"role": "user", "content": list(side)}] for side in zip(*c, strict=True)) for c in chats]
 
@@ -128,8 +128,6 @@ def test_greedy_tokens_are_those_of_generate(
 ) -> None:
     model, processor, folder = served(pooling)
     chats = _chats(clip_files, as_pictures=route == "trusted")
-    if route == "trusted":  # typed control tokens: only the template keeps them apart there, with a space
-        chats = chats[:4]
     (tmp_path / "chats.json").write_text(json.dumps([theirs for _, theirs in chats]))
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("ask_vllm.py")), str(folder), route, "chats.json"],
@@ -140,7 +138,7 @@ def test_greedy_tokens_are_those_of_generate(
     )
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout.splitlines()[-1])
-    for (ours, _), answer in zip(chats[:4], told, strict=False):
+    for (ours, _), answer in zip(chats, told, strict=True):
         assert answer["said"] == _greedy(model, processor, ours)
 
 
@@ -212,8 +210,8 @@ def _ask(address: str, chat: list, **settings: Any) -> tuple[int, dict]:
 
 def test_ten_at_once_over_http_get_the_same_tokens(server, clip_files: Path) -> None:
     model, processor, address = server
-    chats = _chats(clip_files)[:4] * 5
-    wanted = [_greedy(model, processor, ours) for ours, _ in chats[:4]] * 5
+    chats = _chats(clip_files) * 4
+    wanted = [_greedy(model, processor, ours) for ours, _ in chats[:5]] * 4
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda chat: _ask(address, chat[1]), chats))
     got = [answer["choices"][0]["token_ids"] for status, answer in answers if status == 200]
