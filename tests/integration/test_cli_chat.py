@@ -212,7 +212,16 @@ def long_answer(tiny_checkpoint, clip_files):
     """Start a process that talks for a long time."""
     words = ["chat", str(clip_files / "a.mp4"), "-q", "What?", "--model", str(tiny_checkpoint)]
     process = subprocess.Popen(
-        [*PROGRAM, *words, "--device", "cpu", "--max-new-tokens", "1900", "--temperature", "1"],
+        [
+            *PROGRAM,
+            *words,
+            "--device",
+            "cpu",
+            "--max-new-tokens",
+            "1900",
+            "--temperature",
+            "0",
+        ],  # goes round in circles
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
