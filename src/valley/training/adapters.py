@@ -15,10 +15,8 @@ from valley.model.adapter_folder import note_base, weights_sha256
 from valley.training.config import LoraSettings, Part
 from valley.training.stages import PART_PREFIXES, part_of
 
-_MODULES: dict[str, str] = {
-    "multi_modal_projector": "multi_modal_projector",
-    "temporal_pooling": "temporal_pooling",
-}
+_WHOLE = ("multi_modal_projector", "temporal_pooling")
+"""Parts that may be trained whole beside adapters; their modules have the same names."""
 
 
 def need_peft() -> None:
@@ -39,7 +37,7 @@ def adapt(model: Any, settings: LoraSettings, parts: Sequence[Part], *, quantise
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
     whole: list[Part] = [part for part in parts if part not in settings.parts]
-    beyond = [part for part in whole if part not in _MODULES]
+    beyond = [part for part in whole if part not in _WHOLE]
     if beyond:
         raise ConfigError(
             f"lora: {', '.join(beyond)} cannot be trained whole beside adapters; name it in lora.parts"
@@ -47,14 +45,14 @@ def adapt(model: Any, settings: LoraSettings, parts: Sequence[Part], *, quantise
     if quantised:
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     has_weights = [
-        p for p in whole if any(True for _ in model.get_submodule(f"model.{_MODULES[p]}").parameters())
+        part for part in whole if any(True for _ in model.get_submodule(f"model.{part}").parameters())
     ]
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,  # pyright: ignore[reportArgumentType] - any number, says its use
         lora_dropout=settings.dropout,
         target_modules=_layers(model, settings),
-        modules_to_save=[_MODULES[part] for part in has_weights] or None,
+        modules_to_save=has_weights or None,
         task_type="CAUSAL_LM",
     )
     return get_peft_model(model, config)

@@ -29,7 +29,7 @@ _AHEAD = 8
 @torch.inference_mode()
 def fill(
     cache: FeatureCache,
-    parts: Sequence[Image | Video],
+    missing: Sequence[Image | Video],
     model: Any,  # noqa: ANN401
     processor: Any,  # noqa: ANN401
     on_event: OnEvent,
@@ -38,13 +38,13 @@ def fill(
     rank: int = 0,
     num_ranks: int = 1,
 ) -> int:
-    """Compute what is missing; return how many media were seen.
+    """Compute features; return how many media were seen.
 
     What cannot be read is left to the run, which counts it.
 
     Args:
         cache: where features go.
-        parts: media of the run; each process takes its share.
+        missing: media to be seen, the same list in all processes; each takes its share.
         model: whose tower sees them.
         processor: makes their pixels.
         on_event: told of the progress.
@@ -52,7 +52,6 @@ def fill(
         rank: number of this process.
         num_ranks: how many there are.
     """
-    missing = cache.missing(parts)
     if not missing:
         return 0
     cache.make_room(len(missing) * _bytes_of_one(cache, model))
@@ -123,12 +122,15 @@ def with_features(
         settings = settings.model_copy(update={"dtype": "float16" if half else "float32"})
     cache = FeatureCache(settings, tower_identity(model, processor), config.media, model.config.num_frames)
     state = PartialState()
-    parts = [part for source in files for part in source.media()]
-    was_training = model.training
+    missing = cache.missing(part for source in files for part in source.media())
+    state.wait_for_everyone()  # nobody computes before all know what is missing: each takes its share of it
+    tower, was_training = model.model.vision_tower, model.training
+    home = next(tower.parameters()).device
+    tower.to(state.device)
     model.eval()
     fill(
         cache,
-        parts,
+        missing,
         model,
         processor,
         on_event,
@@ -137,6 +139,7 @@ def with_features(
         num_ranks=state.num_processes,
     )
     model.train(was_training)
+    tower.to(home)
     state.wait_for_everyone()
     return [
         replace(source, cache=cache) if isinstance(source, ConversationFiles) else source
