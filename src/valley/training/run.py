@@ -185,7 +185,8 @@ def _answers_before(config: TrainConfig, prepared: Prepared, folder: Path) -> li
         from valley.training.report import sample_answers
 
         if config.model.quantize is None:  # what is quantised was put there when it was loaded
-            prepared.model.to(PartialState().device)
+            network: Any = prepared.network
+            network.to(PartialState().device)
         said = sample_answers(
             prepared.model, prepared.processor, prepared.sources, num_samples=config.report_samples
         )
