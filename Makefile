@@ -28,7 +28,7 @@ test: check docs ## the whole gate: lint, layers, types, documentation, tests
 	$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(STAMP)  ## lint, format, layers, types
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright

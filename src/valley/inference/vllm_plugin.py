@@ -30,8 +30,9 @@ def register() -> None:
 
 
 def _register() -> None:
-    from valley.model import auto
     from vllm import ModelRegistry
+
+    from valley.model import auto
 
     _warn_of_other_versions()
     auto.register_config()
