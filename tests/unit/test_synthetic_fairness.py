@@ -158,7 +158,7 @@ def guessable(asked: Question) -> str:
         return str(asked.verdict)
     if asked.task == "order":
         first, second = (m.group().casefold() for m in _names(asked.language).finditer(asked.text))
-        told = asked.answer.casefold()
+        told = wording.first_of(asked.answer, asked.language) or ""
         assert (first in told) != (second in told), asked
         return "first" if first in told else "second"
     if asked.presupposes is False:

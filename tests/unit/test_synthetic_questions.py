@@ -315,10 +315,11 @@ def test_order_names_what_begins_first(truths: list[Truth]) -> None:
         assert second.start_s - first.start_s >= 0.5
         assert "hits" not in {first.event, second.event}
         assert q.about == first
-        assert (
-            q.answer
-            == f"First the {first.color} {first.shape} {wording.event_phrase(first, 'en', feminine=False)}."
-        )
+        does = wording.event_phrase(first, "en", feminine=False)
+        assert q.answer.endswith(f"s. First the {first.color} {first.shape} {does}.")
+        for item in named:
+            assert re.search(rf"he {item.color} {item.shape}( acts)? at {item.start_s:.1f} s[.,]", q.answer)
+        assert wording.first_of(q.answer, "en") == f"first the {first.color} {first.shape} {does}"
         positions.append(
             q.text.index(f"{first.color} {first.shape}") < q.text.index(f"{second.color} {second.shape}")
         )

@@ -108,6 +108,9 @@ def ask(
     answer = asked.answer
     if asked.at_s is not None:
         answer = wording.time_answer(snap(asked.at_s) if snap else asked.at_s, language)
+    elif asked.about is not None and asked.compares:
+        begins = [(o, o.start_s or 0.0) for o in asked.compares]
+        answer = wording.order_answer(asked.about, [(o, snap(s) if snap else s) for o, s in begins], language)
     return Question(
         task,
         language,

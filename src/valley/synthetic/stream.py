@@ -41,15 +41,15 @@ TASK_SHARES: Mapping[str, float] = {
     "size": 0.4,
     "direction": 0.8,
     "action": 1.6,
-    "count": 0.8,
+    "count": 1.3,
     "exist": 1.6,
     "happens": 1.8,
-    "order": 2.2,
+    "order": 2.4,
     "when": 2.0,
     "cause": 1.8,
     "unanswerable": 1.8,
-    "caption": 1.8,
-    "description": 1.0,
+    "caption": 2.2,
+    "description": 1.3,
 }
 """How often each task is tried; what needs several facts, or is seldom possible, more often."""
 

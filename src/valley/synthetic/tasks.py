@@ -14,8 +14,9 @@ import numpy as np
 from valley.synthetic import narration, wording
 from valley.synthetic.truth import ObjectTruth, Truth
 
-Expects: TypeAlias = Literal["exact", "verdict", "facts", "time"]
-"""How an answer is scored: word by word, by its yes or no, by the facts it tells, or by its time."""
+Expects: TypeAlias = Literal["exact", "verdict", "order", "facts", "time"]
+"""How an answer is scored: word by word, by its yes or no, by what is said to be first, by the facts it
+tells, or by its time."""
 
 MIN_GAP_S, MIN_GAP_SHARE = 0.5, 0.16
 """Two events are ordered only if they begin this far apart, in seconds and in lengths of the clip: with eight
@@ -63,7 +64,7 @@ class Asked:
     Attributes:
         phrasing: a key of `phrasings.QUESTIONS`.
         fields: what its places are filled with.
-        answer: the right answer; empty where `at_s` gives it.
+        answer: the right answer; empty where `at_s` or `compares` gives it.
         about: the object it is about.
         expects: how it is scored.
         verdict: for yes/no questions.
@@ -202,7 +203,7 @@ def order(truth: Truth, language: str, rng: np.random.Generator) -> Asked | None
     first, second = pairs[draw(rng, len(pairs))]
     one, other = (second, first) if rng.random() < 0.5 else (first, second)
     names = {"one": wording.name_of(one, language), "other": wording.name_of(other, language)}
-    return Asked("order", names, wording.order_answer(first, language), first, compares=(one, other))
+    return Asked("order", names, about=first, expects="order", compares=(one, other))
 
 
 def when(truth: Truth, language: str, rng: np.random.Generator) -> Asked | None:

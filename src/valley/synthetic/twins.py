@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import ValidationError
 
-from valley.synthetic import questions
+from valley.synthetic import questions, wording
 from valley.synthetic.generator import draw_scene
 from valley.synthetic.questions import Question
 from valley.synthetic.scene import Scene
@@ -45,5 +45,9 @@ def same_question(asked: Question, twin: Scene, rng: np.random.Generator, *, uns
     for _ in range(MOST_QUESTIONS):
         again = questions.ask(truth, asked.task, asked.language, rng, unseen=unseen)
         if again is not None and again.text == asked.text:
-            return again if again.answer != asked.answer else None
+            return again if _comes_to(again) != _comes_to(asked) else None
     return None
+
+
+def _comes_to(asked: Question) -> str | None:
+    return wording.first_of(asked.answer, asked.language) if asked.expects == "order" else asked.answer

@@ -217,6 +217,12 @@ VERDICTS = {
 """The last sentence of an answer to a yes/no question; the fact stands before it."""
 
 _TIMES = {"en": "At {} s.", "zh": "在{}秒。", "es": "A los {} s."}
+_BEGINS = {
+    "en": "{one} acts at {one_s} s, {other} at {other_s} s.",
+    "zh": "{one}在{one_s}秒，{other}在{other_s}秒。",
+    "es": "{one} actúa a los {one_s} s, {other} a los {other_s} s.",
+}
+_FIRST = {"en": "First {}.", "zh": "先是{}。", "es": "Primero {}."}
 _BY_ITSELF = {
     "en": "It starts to move on its own.",
     "zh": "它自己开始移动。",
@@ -474,11 +480,23 @@ def verdict_of(text: str, language: str) -> bool | None:
     return None
 
 
-def order_answer(item: ObjectTruth, language: str) -> str:
-    """Answer which came first: "First the red circle grows."."""
-    it = name(item.color, item.shape, language)
-    said = f"{it}{SPACE[language]}{event_phrase(item, language, feminine=is_feminine(it))}"
-    return {"en": f"First {said}.", "zh": f"先是{said}。", "es": f"Primero {said}."}[language]
+def order_answer(first: ObjectTruth, begins: list[tuple[ObjectTruth, float]], language: str) -> str:
+    """Say when each of two begins, in seconds, and then what follows from it.
+
+    "The red circle acts at 1.0 s, the blue star at 2.5 s. First the red circle grows."
+    """
+    (one, one_s), (other, other_s) = ((name(o.color, o.shape, language), f"{s:.1f}") for o, s in begins)
+    fact = _BEGINS[language].format(one=one, one_s=one_s, other=other, other_s=other_s)
+    it = name(first.color, first.shape, language)
+    said = f"{it}{SPACE[language]}{event_phrase(first, language, feminine=is_feminine(it))}"
+    return capital(fact) + SPACE[language] + _FIRST[language].format(said)
+
+
+def first_of(text: str, language: str) -> str | None:
+    """Read what an answer says comes first, its last sentence; None if it says nothing of the kind."""
+    before = _FIRST[language].partition("{}")[0]
+    found = re.search(rf"(?:^|[\s.。])({re.escape(before)}[^.。]+)[.。]?$", text.strip(), re.IGNORECASE)
+    return found[1].casefold() if found else None
 
 
 def time_answer(at_s: float, language: str) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from valley.synthetic.questions import Question
 from valley.synthetic.stream import MOST_FRAMES, Drawn
-from valley.synthetic.truth import ObjectTruth, ShotTruth
+from valley.synthetic.truth import ObjectTruth, ShotTruth, Truth
 from valley.synthetic.wording import count_answer, name_of, shots_answer
 from valley.synthetic.world import COLORS, DIRECTIONS, EVENTS, LANGUAGES, SHAPES, SIZES
 from valley.training.language_recipe import LONGEST_S
@@ -122,10 +122,26 @@ def answer_facts(question: Question, drawn: Drawn) -> list[int]:
 
 
 def told_objects(question: Question, drawn: Drawn) -> list[tuple[int, list[int]]]:
-    """Find where a caption or a description comes to each object: (character, its `QUESTION_FACTS`)."""
+    """Find where an answer that tells of several objects comes to each: (character, its `QUESTION_FACTS`)."""
     truth = drawn.truth
-    if truth is None or truth.foreign or question.expects != "facts":
+    if truth is None or truth.foreign:
         return []
+    if question.compares:
+        return _compared_objects(question, drawn)
+    return _narrated_objects(question, drawn, truth) if question.expects == "facts" else []
+
+
+def _compared_objects(question: Question, drawn: Drawn) -> list[tuple[int, list[int]]]:
+    answer, found = question.answer.lower(), []
+    for item in question.compares:
+        places = (answer.find(name_of(item, language)) for language in LANGUAGES)
+        at = min((place for place in places if place >= 0), default=None)
+        assert at is not None, f"{question.answer!r} does not tell of {item}"
+        found.append((at, _told_of(item, item.start_s, drawn, QUESTION_FACTS)))
+    return found
+
+
+def _narrated_objects(question: Question, drawn: Drawn, truth: Truth) -> list[tuple[int, list[int]]]:
     answer, found = question.answer.lower(), []
     for shot in truth.shots:
         in_order = list(shot.objects)

@@ -148,7 +148,7 @@ class Dialogues(Dataset[dict[str, Any]]):
         decisive = self.config.decisive_weight
         if question.verdict is not None:
             weights[-3:] = [decisive] * 3
-        elif question.at_s is not None:
+        elif question.at_s is not None or question.compares:
             weights = [decisive if token in self.times else 1.0 for token in answer]
         row["ids"] += before + answer
         row["segments"] += [segment] * (len(before) + len(answer))

@@ -77,14 +77,17 @@ class Synthetic:
     def score(self, item: Item, answer: str) -> float:
         """Score by the item's rule, apart from space around the answer and the case of letters.
 
-        `exact`: the very words. `verdict`: the same yes or no at the end. `time`: within half a second of
-        when it happens. `facts`: F1 of the facts named and right.
+        `exact`: the very words. `verdict`: the same yes or no at the end. `order`: the last sentence
+        says that the same is first. `time`: within half a second of when it happens. `facts`: F1 of the facts
+        named and right.
         """
         answer, wanted = answer.strip().casefold(), item.reference.strip().casefold()
         if item.rule == "facts":
             return f1(answer, wanted, item.language)
         if item.rule == "verdict":
             return float(wording.verdict_of(answer, item.language) == _verdict(item))
+        if item.rule == "order":
+            return float(wording.first_of(answer, item.language) == wording.first_of(wanted, item.language))
         if item.rule == "time" and item.time_s is not None:
             said_s = wording.time_of(answer, item.language)
             return float(said_s is not None and abs(said_s - item.time_s) <= TIME_TOLERANCE_S)
