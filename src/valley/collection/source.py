@@ -1,6 +1,6 @@
 """What a source is: it names media, words about them, and the licence, item by item, and reads no medium.
 
-A source reads annotations alone: it looks for files by name at most. Reading it again yields the same items in
+A source reads annotations alone and looks for files by name at most. Read again, it yields the same items in
 the same order under the same ids, so that a collection that was interrupted goes on with the rest.
 """
 

@@ -1,1 +1,1 @@
-"""Writing conversations about collected clips with a language model, checked against what is known of them."""
+"""Conversations about collected clips, written by a language model and checked against what is known."""
