@@ -243,29 +243,31 @@ def write_table(corpus: Path, table: TableName, rows: Iterable[Mapping[str, Any]
     arrow = _pyarrow()
     import pyarrow.parquet as parquet
 
-    schema = arrow_schema(table)
-    if not isinstance(rows, arrow.Table):
-        rows = list(rows)
-        unknown = {name for row in rows for name in row} - set(schema.names)
-        if unknown:
-            raise ConfigError(f"{table}: the manifest has no column {', '.join(sorted(unknown))}")
-        rows = arrow.Table.from_pylist(rows, schema=schema)
-    lacking = [f.name for f in schema if not f.nullable and rows.column(f.name).null_count]
+    made = rows if isinstance(rows, arrow.Table) else _as_table(table, list(rows))
+    lacking = [f.name for f in made.schema if not f.nullable and made.column(f.name).null_count]
     if lacking:
         raise ConfigError(f"{table}: want a value in every row of {', '.join(lacking)}")
-    rows = rows.sort_by([(key, "ascending") for key in _KEYS[table]]).combine_chunks()
+    made = made.sort_by([(key, "ascending") for key in _KEYS[table]]).combine_chunks()
     path = table_path(corpus, table)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     try:
         with part.open("wb") as file:
-            parquet.write_table(rows, file, compression="zstd", row_group_size=131_072)
+            parquet.write_table(made, file, compression="zstd", row_group_size=131_072)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
     return path
+
+
+def _as_table(table: TableName, rows: list[Mapping[str, Any]]) -> pa.Table:
+    schema = arrow_schema(table)
+    unknown = {name for row in rows for name in row} - set(schema.names)
+    if unknown:
+        raise ConfigError(f"{table}: the manifest has no column {', '.join(sorted(unknown))}")
+    return _pyarrow().Table.from_pylist(rows, schema=schema)
 
 
 def read_table(corpus: Path, table: TableName, *, columns: list[str] | None = None) -> pa.Table:

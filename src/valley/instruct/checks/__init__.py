@@ -1,0 +1,1 @@
+"""Checks of writing conversations, one file each; see `valley.instruct.check`."""

@@ -1,0 +1,1 @@
+"""Tasks of writing conversations, one file each; see `valley.instruct.task`."""
