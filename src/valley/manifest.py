@@ -243,7 +243,7 @@ def write_table(corpus: Path, table: TableName, rows: Iterable[Mapping[str, Any]
     arrow = _pyarrow()
     import pyarrow.parquet as parquet
 
-    made = rows if isinstance(rows, arrow.Table) else _as_table(table, list(rows))
+    made: Any = rows if isinstance(rows, arrow.Table) else _as_table(table, list(rows))
     lacking = [f.name for f in made.schema if not f.nullable and made.column(f.name).null_count]
     if lacking:
         raise ConfigError(f"{table}: want a value in every row of {', '.join(lacking)}")

@@ -1,7 +1,7 @@
-"""What a check is: a pure rule that holds a draft against the evidence, and refuses it with reason and number.
+"""What a check is: a pure rule that holds a draft against the evidence, and refuses it with a number.
 
-Checks live in `valley/instruct/checks`, one file each, versioned by a hash of the file's contents; they run in
-the order of their cost, and the first refusal ends it.
+Checks live in `valley/instruct/checks`, one file each, versioned by a hash of the file's contents. They run
+in the order of their cost, and the first refusal ends it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,156 @@
+"""Asking through the gateway: it may be restarted meanwhile, and the same request is the same call."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from valley.errors import BackendError
+from valley.instruct.gateway.budget import BudgetSpentError
+from valley.instruct.gateway.server import SAMPLE_HEADER
+from valley.instruct.gateway.starting import Address
+
+TRIES = 6
+MOST_WAIT_S = 3600.0
+"""The gateway has limits of its own; behind a low rate a call may wait long for its turn."""
+
+
+class NotStoredError(BackendError):
+    """The gateway is offline and has no reply to this request."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the server said.
+
+    Attributes:
+        key: the request's name in the store.
+        content: the words, or the arguments of the tool that was called.
+        finish_reason: "stop", "length", ...
+        refusal: the server's own refusal, or "".
+        model: which model says it answered.
+        billed: whether it was paid for now.
+        cost_pico: what it cost when it was made.
+        tokens: of prompt and reply.
+    """
+
+    key: str
+    content: str
+    finish_reason: str
+    refusal: str = ""
+    model: str = ""
+    billed: bool = False
+    cost_pico: int = 0
+    tokens: tuple[int, int] = (0, 0)
+
+
+class GatewayClient:
+    """Sends requests to a gateway."""
+
+    def __init__(self, address: Callable[[], Address], *, concurrency: int = 16) -> None:
+        """Take a function that finds the gateway, and starts it again where it died."""
+        import httpx
+
+        self._find = address
+        self._address = address()
+        limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
+        self._client = httpx.AsyncClient(limits=limits, timeout=MOST_WAIT_S, trust_env=False)
+        self._finding = asyncio.Lock()
+
+    async def __aenter__(self) -> GatewayClient:
+        """Enter."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def complete(self, body: Mapping[str, Any], *, sample: int = 0) -> Reply:
+        """Ask for a chat completion.
+
+        Raises:
+            BudgetSpentError: the cap does not allow it.
+            NotStoredError: the gateway is offline and does not know it.
+            RejectedError: the server will not have this request; another one may do.
+            BackendError: the server cannot be reached, or failed too often.
+        """
+        import httpx
+
+        for tried in range(TRIES):
+            address = self._address
+            headers = {"authorization": f"Bearer {address.token}", SAMPLE_HEADER: str(sample)}
+            url = address.base_url + "/chat/completions"
+            try:
+                response = await self._client.post(url, json=body, headers=headers)
+            except httpx.TransportError:
+                await asyncio.sleep(0.1 * 2**tried)
+                await self._find_again(address)
+                continue
+            if response.status_code == 200:
+                return _reply(response)
+            raise _error(response)
+        raise BackendError("the gateway cannot be reached; its log is beside its store")
+
+    async def _find_again(self, gone: Address) -> None:
+        async with self._finding:
+            if self._address == gone:
+                self._address = await asyncio.to_thread(self._find)
+
+
+class RejectedError(BackendError):
+    """The server will not have this request.
+
+    Attributes:
+        status: its HTTP status.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+def _error(response: Any) -> Exception:  # noqa: ANN401
+    try:
+        said = response.json()["error"]
+        code, message = said.get("code"), str(said.get("message"))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        code, message = None, response.text[:500]
+    if response.status_code == 402:
+        return BudgetSpentError(message)
+    if code == "not_in_store":
+        return NotStoredError(message)
+    if response.status_code in (400, 404, 413, 415, 422):
+        return RejectedError(response.status_code, message)
+    return BackendError(f"the server answered {response.status_code}: {message}")
+
+
+def _reply(response: Any) -> Reply:  # noqa: ANN401
+    headers = response.headers
+    kept = {
+        "key": headers["x-valley-key"],
+        "billed": headers["x-valley-billed"] == "1",
+        "cost_pico": int(headers["x-valley-cost-pico"]),
+    }
+    try:
+        body = json.loads(response.content)
+        choice = body["choices"][0]
+        message = choice["message"]
+        calls = message.get("tool_calls") or [{"function": {"arguments": ""}}]
+        content = message.get("content") or calls[0]["function"]["arguments"]
+        usage = body.get("usage") or {}
+        return Reply(
+            content=str(content or ""),
+            finish_reason=str(choice.get("finish_reason") or ""),
+            refusal=str(message.get("refusal") or ""),
+            model=str(body.get("model") or ""),
+            tokens=(int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)),
+            **kept,
+        )
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return Reply(content="", finish_reason="unreadable", **kept)
