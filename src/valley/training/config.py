@@ -6,23 +6,13 @@ runs, as on any command line.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias
 
-import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from valley.errors import ConfigError
+from valley.recipe import StrictSettings, checked, override, read_recipe
 
 Part: TypeAlias = Literal["vision_tower", "multi_modal_projector", "temporal_pooling", "language_model"]
 Stage: TypeAlias = Literal["align", "instruct"]
@@ -55,14 +45,7 @@ LESSON_ALIASES = {"out": "output_dir", "save_steps": "save_every_steps"}
 """The same for recipes whose stage teaches a part from nothing: those have no trainer."""
 
 
-_Schema = TypeVar("_Schema", bound=BaseModel)
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-
-class ModelSettings(_Strict):
+class ModelSettings(StrictSettings):
     """Which network is trained: a Valley checkpoint, or parts that are put together.
 
     `checkpoint`, `vision_tower`, `language_model` and `tokenizer` are folders or hub ids.
@@ -124,7 +107,7 @@ COMPOSING_SETTINGS = (
 )
 
 
-class SyntheticSettings(_Strict):
+class SyntheticSettings(StrictSettings):
     """Clips rendered on the fly: sample number i is the same in every run with the same seed."""
 
     kind: Literal["captions", "instructions"]
@@ -143,7 +126,7 @@ class SyntheticSettings(_Strict):
     blank: bool = False
 
 
-class DataSource(_Strict):
+class DataSource(StrictSettings):
     """One source of conversations; `weight` is how often each of its samples occurs in one epoch."""
 
     path: tuple[Path, ...] | None = None
@@ -168,7 +151,7 @@ class DataSource(_Strict):
         return self
 
 
-class MediaSettings(_Strict):
+class MediaSettings(StrictSettings):
     """Which frames a clip gives, and what becomes of clips that cannot be read.
 
     `skip` and `quarantine` keep the step count: the sample stays as text with no word to learn. `quarantine`
@@ -182,7 +165,7 @@ class MediaSettings(_Strict):
     max_bad_fraction: float = Field(default=0.05, ge=0, le=1)
 
 
-class LoraSettings(_Strict):
+class LoraSettings(StrictSettings):
     """Adapters of low rank (LoRA) instead of whole layers; saved through PEFT.
 
     `parts` get adapters; the other parts that the stage moves are trained whole and saved with them.
@@ -196,7 +179,7 @@ class LoraSettings(_Strict):
     target_modules: str | None = None
 
 
-class FeatureCacheSettings(_Strict):
+class FeatureCacheSettings(StrictSettings):
     """Keep what a frozen tower sees of a medium on disk, and look it up in later epochs and stages.
 
     `auto` does so where it is worth it: several epochs over media whose features take at most `auto_gb`.
@@ -210,7 +193,7 @@ class FeatureCacheSettings(_Strict):
     dtype: Literal["auto", "float16", "float32"] = "auto"
 
 
-class TrainConfig(_Strict):
+class TrainConfig(StrictSettings):
     """A whole run; see recipes/align.yaml for an example with comments."""
 
     stage: Stage
@@ -278,16 +261,6 @@ class TrainConfig(_Strict):
         return {part: self.learning_rates.get(part, default) for part in self.parts}
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML that reads 2e-5 as a number (YAML 1.1 wants 2.0e-5 and hands the rest on as text)."""
-
-
-_Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
-
-
 def read_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """Read a recipe and apply overrides such as ``trainer.max_steps=10`` or ``data.0.weight=2``.
 
@@ -302,71 +275,12 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
 
 def read_fields(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Read a recipe's settings without checking them; see `read_config`."""
-    path = Path(path)
-    if not path.is_file():
-        raise ConfigError(f"{path}: there is no such recipe")
-    try:
-        words = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not a text file, want a YAML recipe") from error
-    fields = _parse(words, where=str(path))
-    if not isinstance(fields, dict):
-        raise ConfigError(f"{path}: want a recipe of named settings, got {type(fields).__name__}")
-    for override in overrides:
-        _override(fields, override)
+    fields = read_recipe(path)
+    for words in overrides:
+        override(fields, words, aliases=ALIASES if fields.get("stage") in STAGE_PARTS else LESSON_ALIASES)
     return fields
 
 
 def make_config(fields: dict[str, Any], *, where: str = "config") -> TrainConfig:
     """Check settings given as a dict; raise ConfigError with every fault, each with its place."""
     return checked(TrainConfig, fields, where=where)
-
-
-def checked(schema: type[_Schema], fields: dict[str, Any], *, where: str) -> _Schema:
-    """Check settings against any schema; raise ConfigError with every fault, each with its place."""
-    try:
-        return schema.model_validate(fields)
-    except ValidationError as error:
-        faults = [
-            ".".join(str(k) for k in fault["loc"]) + ": " + fault["msg"].removeprefix("Value error, ")
-            for fault in error.errors()
-        ]
-        raise ConfigError(f"{where}: " + "; ".join(f.removeprefix(": ") for f in faults)) from error
-
-
-def _parse(text: str, *, where: str) -> Any:  # noqa: ANN401
-    try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader with one more number format
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{where}: not YAML ({' '.join(str(error).split())})") from error
-
-
-def _override(fields: dict[str, Any], override: str) -> None:
-    name, equals, value = override.partition("=")
-    if not equals or not name:
-        raise ConfigError(f"want an override such as trainer.max_steps=10, got {override!r}")
-    aliases = ALIASES if fields.get("stage") in STAGE_PARTS else LESSON_ALIASES
-    *folders, last = aliases.get(name, name).split(".")
-    here: Any = fields
-    for key in folders:
-        here = _entry(here, key, override)
-    if isinstance(here, list):
-        here[_position(here, last, override)] = _parse(value, where=override)
-    elif isinstance(here, dict):
-        here[last] = _parse(value, where=override)
-    else:
-        raise ConfigError(f"{override}: {folders[-1]!r} holds a value, not named settings")
-
-
-def _entry(here: Any, key: str, override: str) -> Any:  # noqa: ANN401
-    if isinstance(here, list):
-        return here[_position(here, key, override)]
-    if isinstance(here, dict):
-        return here.setdefault(key, {})
-    raise ConfigError(f"{override}: nothing can be named {key!r} there")
-
-
-def _position(here: list[Any], key: str, override: str) -> int:
-    if not key.isdigit() or int(key) >= len(here):
-        raise ConfigError(f"{override}: want a position from 0 to {len(here) - 1}, got {key!r}")
-    return int(key)
