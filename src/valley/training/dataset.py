@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from valley.conversation import Conversation, Image, Video
-from valley.errors import ConfigError, MediaError, ValleyError
+from valley.errors import ConfigError, MediaError, SamplingError, ValleyError
 from valley.model.processing_valley import ValleyProcessor
 from valley.synthetic.stream import SampleStream
 from valley.training.config import DataSource, MediaSettings, SyntheticSettings
@@ -179,7 +179,7 @@ class TrainingDataset(torch.utils.data.Dataset[dict[str, Tensor]]):
         for number in np.random.default_rng(seed).permutation(len(source)).tolist():
             try:
                 row = encode(self.processor, source.sample(number), max_length=self.max_length)
-            except MediaError:
+            except (MediaError, SamplingError):
                 continue
             used += len(row["input_ids"])
             if used > budget:

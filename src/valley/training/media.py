@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from valley.conversation import Conversation, Image, Video
-from valley.errors import MediaError, ValleyError
+from valley.errors import MediaError, SamplingError, ValleyError
 from valley.training.config import MediaSettings
 from valley.training.feature_cache import FeatureCache, SeenMedium
-from valley.training.quarantine import quarantine_record
+from valley.training.quarantine import append_record, quarantine_record
 from valley.video.decoding import read_frames, read_image
 from valley.video.frames import Frames
 from valley.video.sampling import FrameSampling
@@ -57,6 +55,8 @@ class MediaTally:
 
     settings: MediaSettings
     quarantine_path: Path | None = None
+    # Where all media so far are bad, so many are enough to stop: a set may have fewer than 20.
+    hopeless_after: int = MIN_MEDIA_FOR_FRACTION
     counts: Any = field(default_factory=_new_counts)  # shared by the loader processes: read, unreadable
 
     @property
@@ -74,38 +74,37 @@ class MediaTally:
         with self.counts.get_lock():
             self.counts[0] += 1
 
-    def bad(self, error: MediaError, *, sample_id: str) -> None:
+    def bad(self, error: MediaError | SamplingError, *, sample_id: str, source: str = "") -> None:
         """Count one medium that could not be read, and act as the settings say.
 
+        Args:
+            error: why.
+            sample_id: the conversation's id.
+            source: the medium, for a SamplingError (a window outside the clip), which does not know it.
+
         Raises:
-            MediaError: the medium's own error, with `on_bad_media: raise`.
+            MediaError: the medium's own error, with `on_bad_media: raise`; or the SamplingError.
             BadMediaError: more than `max_bad_fraction` of all media so far are bad.
         """
+        told = error if isinstance(error, MediaError) else SamplingError(f"{source}: {error}")
         if self.settings.on_bad_media == "raise":
-            raise error
+            raise told
         with self.counts.get_lock():
             self.counts[0] += 1
             self.counts[1] += 1
             num_read, num_bad = int(self.counts[0]), int(self.counts[1])
         if self.settings.on_bad_media == "quarantine" and self.quarantine_path is not None:
-            _append(self.quarantine_path, error, sample_id)
+            reason = error.reason if isinstance(error, MediaError) else str(error)
+            where = error.source if isinstance(error, MediaError) else source
+            record = quarantine_record(where, type(error).__name__, reason, sample_id=sample_id)
+            append_record(self.quarantine_path, record)
         limit = self.settings.max_bad_fraction
-        if num_read >= MIN_MEDIA_FOR_FRACTION and num_bad > limit * num_read:
+        enough = self.hopeless_after if num_bad == num_read else MIN_MEDIA_FOR_FRACTION
+        if num_read >= enough and num_bad > limit * num_read:
             raise BadMediaError(
                 f"{num_bad} of {num_read} media cannot be read, more than max_bad_fraction={limit}; "
-                f"the last one: {error}"
+                f"the last one: {told}"
             )
-
-
-def _append(path: Path, error: MediaError, sample_id: str) -> None:
-    record = quarantine_record(error.source, type(error).__name__, error.reason, sample_id=sample_id)
-    line = json.dumps(record, ensure_ascii=False) + "\n"
-    # One write to a file opened for appending is not torn by other processes.
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(handle, line.encode())
-    finally:
-        os.close(handle)
 
 
 def load_media(
@@ -120,6 +119,7 @@ def load_media(
 
     Raises:
         MediaError: a medium cannot be read and `on_bad_media` is "raise".
+        SamplingError: likewise, and its window lies outside the clip.
         BadMediaError: too many could not be read.
     """
     media: list[Medium] = []
@@ -129,8 +129,8 @@ def load_media(
             seen = None if cache is None else cache.get(part)
             media.append(read_medium(part, settings, default_num_frames) if seen is None else seen)
             subtitles.append(_read_subtitles(part))
-        except MediaError as error:
-            tally.bad(error, sample_id=conversation.id)
+        except (MediaError, SamplingError) as error:
+            tally.bad(error, sample_id=conversation.id, source=str(part.source))
             return Sample(conversation, unreadable=str(error))
         tally.good()
     return Sample(conversation, tuple(media), tuple(subtitles))
@@ -143,6 +143,7 @@ def read_medium(
 
     Raises:
         MediaError: it cannot be read.
+        SamplingError: its window lies outside the clip.
     """
     if isinstance(part, Image):
         return read_image(part.source)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
+
 from valley.model.configuration_valley import ValleyConfig
 from valley.model.modeling_valley import ValleyForConditionalGeneration
 from valley.model.processing_valley import ValleyProcessor
@@ -15,7 +17,7 @@ from valley.training.assembly import load_or_compose
 from valley.training.config import TrainConfig
 from valley.training.dataset import Source, TrainingDataset, make_source
 from valley.training.loss import make_assistant_loss
-from valley.training.media import MediaTally
+from valley.training.media import MIN_MEDIA_FOR_FRACTION, MediaTally
 from valley.training.progress import OnEvent, ignore_event
 from valley.training.run_folder import QUARANTINE_NAME
 from valley.training.seeing import with_features
@@ -89,6 +91,8 @@ def prepare(config: TrainConfig, folder: Path, on_event: OnEvent = ignore_event)
         max_tokens=[settings.max_tokens for settings in config.data],
         seed=config.seed,
     )
+    share = max(1, len(dataset) // PartialState().num_processes)
+    tally.hopeless_after = min(MIN_MEDIA_FOR_FRACTION, share)
     counter = BatchCounter()
     counter.watch(model)
     return Prepared(model, network, processor, sources, dataset, tally, lasting_config, moving, counter)

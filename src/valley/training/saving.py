@@ -17,8 +17,9 @@ from valley.model.processing_valley import ValleyProcessor
 from valley.training.adapters import note_adapter
 from valley.training.config import TrainConfig
 from valley.training.licences import strictest
+from valley.training.quarantine import keep_each_once
 from valley.training.record import RECORD_NAME, SETTINGS_NAME, write_json
-from valley.training.run_folder import BEFORE_NAME, CHECKPOINTS_NAME
+from valley.training.run_folder import BEFORE_NAME, CHECKPOINTS_NAME, QUARANTINE_NAME
 
 _BASES = ("checkpoint", "vision_tower", "language_model")
 
@@ -43,6 +44,7 @@ def save(config: TrainConfig, trainer: Trainer, processor: ValleyProcessor, fold
 
 def finish(config: TrainConfig, model: Any, folder: Path, record: dict[str, Any]) -> None:  # noqa: ANN401
     """Write card and record, and give the folder its name."""
+    keep_each_once(folder / QUARANTINE_NAME)
     write_json(folder / RECORD_NAME, record)
     card = make_card(model.config, provenance_of(config, record), name=config.output_dir.name)
     card.save(folder / CARD_NAME)

@@ -14,7 +14,7 @@ from accelerate import PartialState
 from numpy.typing import NDArray
 
 from valley.conversation import Image, Video
-from valley.errors import MediaError
+from valley.errors import MediaError, SamplingError
 from valley.training.config import TrainConfig
 from valley.training.dataset import ConversationFiles, Source
 from valley.training.feature_cache import FeatureCache, tower_identity
@@ -87,7 +87,7 @@ def _read(
     def pixels_of(part: Image | Video) -> tuple[NDArray[np.float32] | None, NDArray[np.float64]]:
         try:
             medium = read_medium(part, cache.media, cache.num_frames)
-        except MediaError:
+        except (MediaError, SamplingError):
             return None, np.zeros(0)
         if isinstance(medium, np.ndarray):
             return processor.image_processor.pixels([medium]), np.zeros(1)
