@@ -1,16 +1,18 @@
 """Read the items of a JSON file one by one, each with its place; a list of any size needs little memory.
 
-A .jsonl file holds one item a line. Any other file holds either that or one list: ``[{...}, {...}]``.
+A .jsonl file holds one item a line. Any other file holds either that or one list: ``[{...}, {...}]``; or one
+object, whose entries are read one by one: ``{"a": {...}, "b": {...}}``.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeAlias
 
 from valley.errors import ConversationError
 
@@ -29,6 +31,9 @@ class Item:
     value: Any
     where: str
     default_id: str
+
+
+OnBadLine: TypeAlias = Callable[[Item, ConversationError], None]
 
 
 class _RefusedError(ValueError):
@@ -51,25 +56,70 @@ def _constant(name: str) -> None:
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
 
 
-def read_items(path: Path) -> Iterator[Item]:
+def read_items(path: Path, *, on_bad_line: OnBadLine | None = None) -> Iterator[Item]:
     """Yield the items of a .json or .jsonl file.
+
+    Args:
+        path: the file.
+        on_bad_line: is given the place and the error of a line that is no JSON, which is then left out; in a
+            list nothing can be read behind such an error.
 
     Raises:
         ConversationError: the file is no JSON, is empty or is a folder.
     """
+    with _opened(path) as file:
+        window = _Window(file, path)
+        first = "{" if path.suffix.lower() in _LINE_SUFFIXES else window.peek()
+        if not first:
+            raise ConversationError(f"{path}: the file is empty: fetch or copy it again")
+        if first == "[":
+            yield from _list(window, path)
+        else:
+            file.seek(0)
+            yield from _lines(file, path, on_bad_line)
+
+
+def read_entries(path: Path) -> Iterator[tuple[str, Item]]:
+    """Yield the names and values of the one object that a .json file holds.
+
+    Raises:
+        ConversationError: the file is no JSON, holds something else, or is a folder.
+    """
+    with _opened(path) as file:
+        window = _Window(file, path)
+        if window.peek() != "{":
+            raise ConversationError(f"{path}: want one object {{...}}, got {window.peek() or 'nothing'}")
+        window.step()
+        number = 0
+        while window.peek() != "}":
+            number += 1
+            where = f"{path}:{window.line}, item {number}"
+            name = window.value(where) if window.peek() == '"' else None
+            if name is None or window.peek() != ":":
+                raise ConversationError(f"{where}: want a name and a colon: mend it, or fetch the file again")
+            window.step()
+            window.peek()
+            yield name, Item(window.value(where), where, name)
+            window.next_in("}", number)
+
+
+def holds_list(path: Path) -> bool:
+    """Whether a .json file begins with a list.
+
+    Raises:
+        ConversationError: the file is no text, or is a folder.
+    """
+    with _opened(path) as file:
+        return _Window(file, path).peek() == "["
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
     if path.is_dir():
         raise ConversationError(f"{path}: is a folder: give the .json or .jsonl file in it")
     try:
         with path.open(encoding="utf-8-sig") as file:
-            window = _Window(file, path)
-            first = "{" if path.suffix.lower() in _LINE_SUFFIXES else window.peek()
-            if not first:
-                raise ConversationError(f"{path}: the file is empty: fetch or copy it again")
-            if first == "[":
-                yield from _list(window, path)
-            else:
-                file.seek(0)
-                yield from _lines(file, path)
+            yield file
     except UnicodeDecodeError as error:
         raise ConversationError(
             f"{path}: is no text in UTF-8 ({error.reason}): convert it, or fetch it again"
@@ -109,15 +159,23 @@ def _sound(value: Any, text: str, where: str) -> Any:  # noqa: ANN401
     return value
 
 
-def _lines(file: TextIO, path: Path) -> Iterator[Item]:
+def _lines(file: TextIO, path: Path, on_bad_line: OnBadLine | None) -> Iterator[Item]:
     number = 0
     while line := file.readline(MOST_ITEM_CHARS):
         number += 1
         where = f"{path}:{number}"
         if len(line) == MOST_ITEM_CHARS:
             raise ConversationError(f"{where}: has over {MOST_ITEM_CHARS} characters: split it")
-        if line.strip():
-            yield Item(parse_item(line.lstrip("\ufeff"), where), where, f"{path.stem}-{number}")
+        if not line.strip():
+            continue
+        try:
+            value = parse_item(line.lstrip("\ufeff"), where)
+        except ConversationError as error:
+            if on_bad_line is None:
+                raise
+            on_bad_line(Item(None, where, f"{path.stem}-{number}"), error)
+            continue
+        yield Item(value, where, f"{path.stem}-{number}")
 
 
 def _list(window: _Window, path: Path) -> Iterator[Item]:
@@ -127,15 +185,7 @@ def _list(window: _Window, path: Path) -> Iterator[Item]:
         number += 1
         where = f"{path}:{window.line}, item {number}"
         yield Item(window.value(where), where, f"{path.stem}-{number}")
-        if window.peek() == ",":
-            window.step()
-            if window.peek() == "]":
-                raise ConversationError(f"{path}:{window.line}: a comma before the final ]: leave it out")
-        elif window.peek() != "]":
-            raise ConversationError(
-                f"{path}:{window.line}: want a comma or ] behind item {number}, got "
-                f"{window.peek() or 'the end of the file'}: mend it, or fetch the file again"
-            )
+        window.next_in("]", number)
     window.step()
     if window.peek():
         raise ConversationError(f"{path}:{window.line}: something stands behind the list: leave it out")
@@ -165,6 +215,20 @@ class _Window:
     def step(self) -> None:
         """Go past the character that `peek` gave."""
         self._advance(self._at + 1)
+
+    def next_in(self, end: str, number: int) -> None:
+        """Go past the comma behind an item, unless the list or object ends here."""
+        if self.peek() == ",":
+            self.step()
+            if self.peek() == end:
+                raise ConversationError(
+                    f"{self._path}:{self.line}: a comma before the final {end}: leave it out"
+                )
+        elif self.peek() != end:
+            raise ConversationError(
+                f"{self._path}:{self.line}: want a comma or {end} behind item {number}, got "
+                f"{self.peek() or 'the end of the file'}: mend it, or fetch the file again"
+            )
 
     def value(self, where: str) -> Any:  # noqa: ANN401
         """Parse the value that begins here."""
