@@ -50,7 +50,7 @@ class Video:
     """A clip: a path to a file or a folder of frames, or the encoded bytes; optionally only a stretch of it.
 
     Times are seconds from the first shown frame. `subtitles` is "off", "auto" (sidecar file, then embedded
-    stream) or the path of an .srt or .vtt file.
+    stream) or the path of an .srt or .vtt file, which in a file of conversations begins where media do.
     """
 
     source: str | Path | bytes
@@ -247,7 +247,7 @@ def write_jsonl(path: Path, conversations: Iterable[Conversation]) -> int:
 
 
 def read_jsonl(path: Path, *, media_root: Path | None = None) -> Iterator[Conversation]:
-    """Yield the conversations of a JSONL file; relative media paths are resolved against its folder.
+    """Yield the conversations of a JSONL file; relative paths are resolved against its folder.
 
     Args:
         path: the file.
@@ -256,32 +256,43 @@ def read_jsonl(path: Path, *, media_root: Path | None = None) -> Iterator[Conver
     Raises:
         ConversationError: a line is no JSON or no conversation; the message names file and line.
     """
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            where = f"{path}:{number}"
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ConversationError(f"{where}: not JSON ({error.msg})") from error
-            yield resolved(from_record(record, where=where), media_root or path.parent)
+            if line.strip():
+                yield resolved(from_line(line, where=f"{path}:{number}"), media_root or path.parent)
+
+
+def from_line(line: bytes, *, where: str) -> Conversation:
+    """Read a conversation from a line of a file, or raise a ConversationError that begins with `where`."""
+    try:
+        record = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConversationError(f"{where}: no text in UTF-8 ({error.reason}): convert the file") from error
+    except json.JSONDecodeError as error:
+        reason = f"not JSON ({error.msg} at column {error.colno}): write one object on one line"
+        raise ConversationError(f"{where}: {reason}") from error
+    except RecursionError as error:
+        raise ConversationError(f"{where}: is nested too deeply: write one conversation") from error
+    return from_record(record, where=where)
 
 
 def resolved(conversation: Conversation, folder: Path) -> Conversation:
-    """Take relative media paths from this folder."""
+    """Take relative paths of media and subtitles from this folder."""
     return with_sources(
         conversation, lambda source: source if Path(source).is_absolute() else str(folder / source)
     )
 
 
 def with_sources(conversation: Conversation, change: Callable[[str | Path], str | Path]) -> Conversation:
-    """Give the same conversation with every path of a medium changed; encoded bytes stay."""
+    """Give the same conversation with every path changed, of media and of subtitles; encoded bytes stay."""
 
     def part(p: Part) -> Part:
-        if isinstance(p, Text) or isinstance(p.source, bytes):
+        if isinstance(p, Text):
             return p
-        return replace(p, source=change(p.source))
+        source = p.source if isinstance(p.source, bytes) else change(p.source)
+        if isinstance(p, Image) or str(p.subtitles) in ("off", "auto"):
+            return replace(p, source=source)
+        return replace(p, source=source, subtitles=change(p.subtitles))
 
     messages = tuple(Message(m.role, tuple(part(p) for p in m.parts)) for m in conversation.messages)
     return replace(conversation, messages=messages)

@@ -132,7 +132,7 @@ def test_each_fault_is_told_with_its_line(tmp_path, line, words):
         ({"start_s": 2, "end_s": 1.5}, "end_s 1.5 lies before start_s 2"),
         ({"start_s": -1}, "start_s is -1.0: write seconds"),
         ({"end_s": float("inf")}, "end_s is inf"),
-        ({"subtitles": "no.srt"}, "there is no file no.srt with subtitles"),
+        ({"subtitles": "no.srt"}, "/no.srt with subtitles: check the path"),
     ],
 )
 def test_a_window_that_cannot_be_and_subtitles_that_are_not_there(tmp_path, times, words):

@@ -6,15 +6,14 @@ A file is read and checked once; its lines are then looked up in a memory-mapped
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from valley.conversation import Conversation, from_record, resolved
-from valley.errors import ConfigError, ConversationError, MissingExtraError
+from valley.conversation import Conversation, from_line, resolved
+from valley.errors import ConfigError, MissingExtraError
 
 # Rows of one write; small, so that building needs little memory too.
 _BATCH = 2000
@@ -39,9 +38,8 @@ class ConversationStore:
 
     def __getitem__(self, number: int) -> Conversation:
         line = self._rows()["record"][number].as_py()
-        return resolved(
-            from_record(json.loads(line), where=f"{self.path}, number {number}"), self.path.parent
-        )
+        where = f"{self.path}, number {number}"
+        return resolved(from_line(line.encode(), where=where), self.path.parent)
 
     def sha256(self) -> str:
         """Give the hash of the file's bytes."""
@@ -113,16 +111,9 @@ def _batches(path: Path, digest: Any) -> Iterator[list[list[Any]]]:  # noqa: ANN
             digest.update(line)
             if not line.strip():
                 continue
-            where = f"{path}:{number}"
-            try:
-                text = line.decode("utf-8").strip()
-                from_record(json.loads(text), where=where)
-            except UnicodeDecodeError as error:
-                raise ConversationError(f"{where}: not UTF-8 text ({error.reason})") from error
-            except json.JSONDecodeError as error:
-                raise ConversationError(f"{where}: not JSON ({error.msg})") from error
+            from_line(line, where=f"{path}:{number}")
             lines.append(number)
-            records.append(text)
+            records.append(line.decode("utf-8").strip())
             if len(lines) == _BATCH:
                 yield [lines, records]
                 lines, records = [], []

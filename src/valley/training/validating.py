@@ -5,7 +5,6 @@ Media are looked for on disk but not opened; `valley.training.scanning` does tha
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from valley.conversation import Conversation, Image, Message, Text, Video, from_record, is_language_tag
+from valley.conversation import Conversation, Image, Message, Text, Video, from_line, is_language_tag
 from valley.errors import ConversationError
 
 _PLACEHOLDER = re.compile(
@@ -86,7 +85,7 @@ def validate(path: Path, on_finding: Callable[[Finding], None], *, media_root: P
                 continue
             place = f"{path}:{number}"
             try:
-                conversation = _parse(line, place)
+                conversation = from_line(line, where=place)
             except ConversationError as error:
                 tell(Finding(place, str(error).removeprefix(place).lstrip(":, ")))
                 continue
@@ -96,19 +95,6 @@ def validate(path: Path, on_finding: Callable[[Finding], None], *, media_root: P
     if not summary.num_conversations and not summary.num_faults:
         tell(Finding(str(path), "holds no conversation: write one JSON object a line"))
     return summary
-
-
-def _parse(line: bytes, place: str) -> Conversation:
-    try:
-        record = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise ConversationError(f"{place}: no text in UTF-8 ({error.reason}): convert the file") from error
-    except json.JSONDecodeError as error:
-        reason = f"not JSON ({error.msg} at column {error.colno}): write one object on one line"
-        raise ConversationError(f"{place}: {reason}") from error
-    except RecursionError as error:
-        raise ConversationError(f"{place}: is nested too deeply: write one conversation") from error
-    return from_record(record, where=place)
 
 
 class _Checker:
@@ -142,8 +128,9 @@ class _Checker:
         if isinstance(part, Image):
             return
         yield from _window_faults(part)
-        if str(part.subtitles) not in ("off", "auto") and not Path(part.subtitles).is_file():
-            yield f"there is no file {part.subtitles} with subtitles: check the path, or write auto or off"
+        words = self._root / part.subtitles
+        if str(part.subtitles) not in ("off", "auto") and not words.is_file():
+            yield f"there is no file {words} with subtitles: check the path, or write auto or off"
 
     def _path_faults(self, source: str) -> Iterator[str]:
         if _ADDRESS.match(source):
