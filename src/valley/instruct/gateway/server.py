@@ -13,7 +13,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -150,7 +150,7 @@ class _Gateway:
         return Starlette(routes=routes, lifespan=self._life)
 
     @asynccontextmanager
-    async def _life(self, _: Any) -> Any:  # noqa: ANN401
+    async def _life(self, _: Starlette) -> AsyncIterator[None]:
         import httpx
 
         settings = self.settings

@@ -1,0 +1,114 @@
+"""Language: every answer, and every question, is in the language that was asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from valley.instruct.check import Refusal
+from valley.instruct.evidence import Evidence
+from valley.instruct.languages import UNSPACED, num_words, primary
+from valley.instruct.task import Draft
+from valley.instruct.versions import content_version
+from valley.language_id import identify
+
+FEWEST_WORDS = 4
+"""Shorter texts are judged together with the others of the conversation."""
+
+SURE = 0.5
+
+
+class Language:
+    """See the module's first line."""
+
+    name = "language"
+    help = "every answer in the language asked for"
+    version = content_version(Path(__file__))
+    cost = 20
+    tasks: tuple[str, ...] = ()
+
+    def check(self, draft: Draft, evidence: Evidence) -> Refusal | None:
+        """See `Check.check`."""
+        del evidence
+        wanted = primary(draft.language)
+        texts = [text for turn in draft.turns for text in (turn.answer, turn.question)]
+        for text in [*texts, " ".join(texts)]:
+            if text not in texts[:0] and num_words(text, wanted) < FEWEST_WORDS:
+                continue
+            found = other_language(text, wanted)
+            if found is not None:
+                return Refusal(
+                    self.name, "wrong_language", f"want {wanted}, got {found[0]}: {text[:60]!r}", found[1]
+                )
+        return None
+
+
+def other_language(text: str, wanted: str) -> tuple[str, float] | None:
+    """Give another language that a text is in, and how sure that is; None where it may be the wanted one."""
+    script = _script_of(text)
+    if wanted in _SCRIPTS:
+        if script != _SCRIPTS[wanted]:
+            return (script or "another script", 1.0)
+        if wanted in UNSPACED:  # the script says enough; short Chinese is often taken for Japanese
+            return None
+    elif script is not None:
+        return (script, 1.0)
+    found, score = identify(text)
+    if found == wanted or score < SURE or (wanted, found) in _ALIKE or num_words(text, wanted) < FEWEST_WORDS:
+        return None
+    return found, score
+
+
+_ALIKE = frozenset(
+    pair
+    for group in (("no", "da", "sv", "nb", "nn"), ("es", "gl", "pt", "ca"), ("id", "ms"), ("hi", "mr", "ne"))
+    for pair in ((a, b) for a in group for b in group)
+)
+"""Languages that a short text cannot be told apart in."""
+
+_SCRIPTS = {
+    "zh": "Han",
+    "ja": "Japanese",
+    "ko": "Hangul",
+    "ar": "Arabic",
+    "fa": "Arabic",
+    "ur": "Arabic",
+    "he": "Hebrew",
+    "el": "Greek",
+    "ru": "Cyrillic",
+    "uk": "Cyrillic",
+    "bg": "Cyrillic",
+    "hi": "Devanagari",
+    "bn": "Bengali",
+    "th": "Thai",
+}
+_RANGES: tuple[tuple[str, int, int], ...] = (
+    ("Japanese", 0x3040, 0x30FF),
+    ("Han", 0x3400, 0x9FFF),
+    ("Hangul", 0xAC00, 0xD7A3),
+    ("Arabic", 0x0600, 0x06FF),
+    ("Hebrew", 0x0590, 0x05FF),
+    ("Greek", 0x0370, 0x03FF),
+    ("Cyrillic", 0x0400, 0x04FF),
+    ("Devanagari", 0x0900, 0x097F),
+    ("Bengali", 0x0980, 0x09FF),
+    ("Thai", 0x0E00, 0x0E7F),
+)
+
+
+def _script_of(text: str) -> str | None:
+    """Name the script of most letters; None for Latin. A text with kana is Japanese."""
+    counts: dict[str, int] = {}
+    for character in text:
+        if character.isalpha():
+            code = ord(character)
+            name = next((n for n, first, last in _RANGES if first <= code <= last), "Latin")
+            counts[name] = counts.get(name, 0) + 1
+    if not counts:
+        return None
+    if counts.get("Japanese", 0) >= 2:
+        return "Japanese"
+    most = max(counts, key=lambda n: counts[n])
+    return None if most == "Latin" else most
+
+
+CHECK = Language()
