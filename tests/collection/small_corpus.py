@@ -13,6 +13,13 @@ from PIL import Image
 from valley.manifest import as_us, clip_id, text_id, write_table
 from valley.video.encoding import write_video
 
+LICENCES = {
+    "film": "CC-BY-4.0",
+    "strange": "unknown",
+    "picture": "CC0-1.0",
+    "silent": "CC-BY-4.0",
+    "mute": "CC-BY-SA-4.0",
+}
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 
 
@@ -27,18 +34,15 @@ class SmallCorpus:
 def make_corpus(root: Path) -> SmallCorpus:
     """Write media and tables.
 
-    `film` has two shots, words in four languages, one about a part and two that were refused; `strange` has no
-    licence; `picture` is one; `silent`, outside of the corpus, has no words, and those of `mute` were refused.
+    `film` has two shots, words in four languages, one about a part and two that were refused; `strange` has
+    no licence; `picture` is one; `silent` lies outside and has no words; those of `mute` were refused.
     """
     corpus, outside = root / "corpus", root / "mine"
     corpus.mkdir(parents=True)
     outside.mkdir()
     tables: dict[str, list[dict[str, Any]]] = {"media": [], "clip": [], "text": [], "quarantine": []}
     ids = {}
-    for number, (name, licence) in enumerate(
-        [("film", "CC-BY-4.0"), ("strange", "unknown"), ("picture", "CC0-1.0"), ("silent", "CC-BY-4.0")]
-        + [("mute", "CC-BY-SA-4.0")]
-    ):
+    for number, (name, licence) in enumerate(LICENCES.items()):
         file = outside / f"{name}.mp4" if name == "silent" else root / f"{name}.part"
         _write_medium(file, number, is_picture=name == "picture")
         ids[name] = hashlib.sha256(file.read_bytes()).hexdigest()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pyarrow.parquet as parquet
 import pytest
-from collection.small_corpus import SmallCorpus, make_corpus
 
+from collection.small_corpus import SmallCorpus, make_corpus
 from valley.collection.describing import MEDIA, REQUESTS, request_for
 from valley.collection.exporting import FORMATS, export
 from valley.collection.joining import join_tables
@@ -43,7 +43,8 @@ def test_the_joined_tables_say_the_same_as_the_manifest_read_whole(made: SmallCo
     assert len(media) == 5
     assert {c.id for c in clips} == {s["clip_id"] for m in media.values() for s in m.stretches}
     film = media[made.media["film"]]
-    assert len(film.shots) == 2 and film.num_refused == 2
+    assert len(film.shots) == 2
+    assert film.num_refused == 2
     assert {t.id for c in clips if c.media_id == film.id for t in c.texts} == {
         t["text_id"] for t in film.texts
     }
@@ -115,7 +116,8 @@ def test_a_conversation_says_where_it_comes_from(made: SmallCorpus):
         "origin": "human",
     }
     medium = whole.media[0]
-    assert isinstance(medium, Video) and medium.start_s is None
+    assert isinstance(medium, Video)
+    assert medium.start_s is None
     assert hashlib.sha256(Path(medium.source).read_bytes()).hexdigest() == made.media["film"]
 
 
@@ -202,9 +204,11 @@ def test_shards_hold_every_medium_once_where_the_index_says(made: SmallCorpus, c
         medium = shard[row["offset"] :][: row["size_bytes"]]
         assert hashlib.sha256(medium).hexdigest() == row["sha256"]
         record = json.loads(shard[row["record_offset"] :][: row["record_size_bytes"]])
-        assert record["key"] == row["key"] and record["licence"] == row["licence"]
+        assert record["key"] == row["key"]
+        assert record["licence"] == row["licence"]
     facts = json.loads((out / "export.json").read_text())
-    assert facts["allow_unknown_licence"] is False and facts["num_media"] == 3
+    assert facts["allow_unknown_licence"] is False
+    assert facts["num_media"] == 3
 
 
 def test_shards_are_plain_and_sorted_tar_files(made: SmallCorpus):
@@ -214,11 +218,13 @@ def test_shards_are_plain_and_sorted_tar_files(made: SmallCorpus):
         members = archive.getmembers()
         film = json.loads(archive.extractfile(f"{made.media['film']}.json").read())
     names = [m.name for m in members]
-    assert names == sorted(names) and len(names) == 6
+    assert names == sorted(names)
+    assert len(names) == 6
     assert {(m.mtime, m.uid, m.gid, m.uname, m.gname, m.mode) for m in members} == {(0, 0, 0, "", "", 0o644)}
     assert [(c["start_s"], c["end_s"]) for c in film["clips"]] == [(0.0, 4.0), (1.0, 2.0)]
     assert [s["transition"] for s in film["shots"]] == ["start", "cut"]
-    assert len(film["texts"]) == 5 and film["licence_evidence"] == "clips/LICENCE.txt"
+    assert len(film["texts"]) == 5
+    assert film["licence_evidence"] == "clips/LICENCE.txt"
 
 
 def test_shards_are_full_by_count_and_by_bytes(made: SmallCorpus):
@@ -237,7 +243,8 @@ def test_our_own_importer_reads_the_shards(made: SmallCorpus, tmp_path: Path):
     options = ImportOptions(keep=tuple(kept.keys() - known), media_out=tmp_path / "media")
     skipped = []
     found = list(IMPORTERS.get("webdataset").read(out, options, on_bad=skipped.append))
-    assert len(found) == 2 and len(skipped) == 1  # one has no words
+    assert len(found) == 2
+    assert len(skipped) == 1
     assert {c.messages[1].text for c in found} <= {
         row["text"] for row in read_table(made.path, "text").to_pylist()
     }
@@ -248,7 +255,7 @@ def _record(shards: Path, key: str) -> bytes:
         return archive.extractfile(f"{key}.json").read()
 
 
-class StopsHere(Exception):
+class StopHereError(Exception):
     """Stands for a kill."""
 
 
@@ -258,9 +265,9 @@ def test_an_interrupted_export_goes_on_and_gives_the_same_bytes(made: SmallCorpu
 
     def stop(count: int) -> None:
         if count == 2:
-            raise StopsHere
+            raise StopHereError
 
-    with pytest.raises(StopsHere):
+    with pytest.raises(StopHereError):
         export(made.path, tmp_path / "cut", to="webdataset", shards=limits, on_done=stop)
     assert not (tmp_path / "cut").exists()
     first = tmp_path / "cut.part" / "train-000000.tar"
@@ -274,9 +281,9 @@ def test_an_interrupted_export_goes_on_and_gives_the_same_bytes(made: SmallCorpu
 
 def test_a_try_with_other_wishes_is_begun_anew(made: SmallCorpus, tmp_path: Path):
     def stop(count: int) -> None:
-        raise StopsHere
+        raise StopHereError
 
-    with pytest.raises(StopsHere):
+    with pytest.raises(StopHereError):
         export(made.path, tmp_path / "out", to="webdataset", on_done=stop, shards=ShardLimits(max_samples=1))
     export(made.path, tmp_path / "out", to="webdataset", allow_unknown_licence=True)
     assert [p.name for p in (tmp_path / "out").glob("*.tar")] == ["train-000000.tar"]
@@ -330,9 +337,9 @@ def test_equal_manifests_give_equal_bytes(tmp_path: Path, form: str):
 @pytest.mark.parametrize("form", ["jsonl", "llava"])
 def test_an_error_leaves_no_file(made: SmallCorpus, tmp_path: Path, form: str):
     def stop(count: int) -> None:
-        raise StopsHere
+        raise StopHereError
 
-    with pytest.raises(StopsHere):
+    with pytest.raises(StopHereError):
         export(made.path, tmp_path / "out", to=form, on_done=stop)
     assert list(tmp_path.iterdir()) == []
 
