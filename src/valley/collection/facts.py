@@ -140,20 +140,20 @@ class Facts:
 
     def kept_words(self, most: int) -> list[Row]:
         """Give kept words: from every language in turn, chosen by their ids."""
-        return self.rows(f"""
-            SELECT text.*, media.kind AS media_kind, media.licence FROM (
-                SELECT *, row_number() OVER (PARTITION BY language ORDER BY text_id) AS turn
-                FROM text WHERE kept
-            ) AS text JOIN media USING (media_id) ORDER BY turn, language, text_id LIMIT {most}
-        """)
+        return self._words("kept", "language", most)
 
     def refused_words(self, most: int) -> list[Row]:
         """Give refused words: of every reason in turn, chosen by their ids."""
+        return self._words("NOT kept", "reason", most)
+
+    def _words(self, which: str, group: str, most: int) -> list[Row]:
+        # First the ids alone, then the few rows: ten million captions need not be carried about.
         return self.rows(f"""
-            SELECT * FROM (
-                SELECT *, row_number() OVER (PARTITION BY reason ORDER BY text_id) AS turn
-                FROM text WHERE NOT kept
-            ) ORDER BY turn, reason, text_id LIMIT {most}
+            SELECT text.*, media.kind AS media_kind FROM (
+                SELECT text_id, row_number() OVER (PARTITION BY {group} ORDER BY text_id) AS turn
+                FROM text WHERE {which} ORDER BY turn, {group}, text_id LIMIT {most}
+            ) AS chosen JOIN text USING (text_id) LEFT JOIN media USING (media_id)
+            WHERE {which} ORDER BY turn, {group}, text_id
         """)
 
 
