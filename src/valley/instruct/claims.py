@@ -59,6 +59,7 @@ class Clause:
         text: the words, in `lexicon.normal` form.
         things: what is named; where nothing is, what the clause before named.
         named: whether the things are named in this clause itself.
+        lead_at: where in the text the first of them stands.
         colors: those that are said of the things and stand beside no noun: "it is red".
         directions: where to.
         numbers: cardinal numbers from 2.
@@ -74,6 +75,7 @@ class Clause:
     text: str
     things: tuple[Thing, ...] = ()
     named: bool = False
+    lead_at: int | None = None
     colors: frozenset[str] = frozenset()
     directions: frozenset[str] = frozenset()
     numbers: frozenset[int] = frozenset()
@@ -128,6 +130,7 @@ def _clause(text: str, language: str) -> Clause:
         text,
         things,
         bool(things),
+        min((span[0] for _, spans in pairs for span in spans), default=None),
         frozenset(m.name for m in colors),
         frozenset(m.name for m in lexicon.find("directions", text, language)),
         frozenset(n for n in map(int, [*words, *_NUMBER.findall(text)]) if n > 1),

@@ -1,5 +1,4 @@
-"""Which conversations are written: by clip, task and language, drawn by hashes, so that more clips change
-nothing."""
+"""Which conversations are written, drawn by hashes: more clips change nothing about the others."""
 
 from __future__ import annotations
 

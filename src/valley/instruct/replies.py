@@ -1,5 +1,4 @@
-"""From a raw reply to JSON: what a model puts around it is taken off, small damage is mended, the rest
-refused."""
+"""From a raw reply to JSON: wrappings are taken off, small damage is mended, the rest is refused."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class GroundedNumbers:
                 if wrong and not clause.denies:
                     detail = f"no fact has the number {wrong[0]}: want one of {sorted(allowed)}"
                     return Refusal(self.name, "ungrounded_number", detail, wrong[0])
-        count = draft.details.get("count")
+        count: int = draft.details.get("count", 0)
         if draft.task == "counting" and count not in allowed and not (count == 1 and not is_many(known)):
             detail = f"count {count}: the facts give {sorted(allowed)}"
             return Refusal(self.name, "ungrounded_count", detail, float(count))

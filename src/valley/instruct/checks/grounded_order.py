@@ -37,10 +37,10 @@ class GroundedOrder:
             asked = claims.things_in(turn.question, draft.language)
             said = claims.clauses_of(turn.answer, draft.language, about=asked)
             for earlier, later in _claimed(said, asked):
-                begins = begin_s(earlier, known), begin_s(later, known)
-                if None not in begins and begins[0] > begins[1] + SLACK_S:  # type: ignore[operator]
-                    detail = f"the {earlier} begins at {begins[0]} s, the {later} at {begins[1]} s"
-                    return Refusal(self.name, "wrong_order", detail, begins[0] - begins[1])  # type: ignore[operator]
+                one_s, other_s = begin_s(earlier, known), begin_s(later, known)
+                if one_s is not None and other_s is not None and one_s > other_s + SLACK_S:
+                    detail = f"the {earlier} begins at {one_s} s, the {later} at {other_s} s"
+                    return Refusal(self.name, "wrong_order", detail, one_s - other_s)
         return None
 
 
@@ -51,8 +51,8 @@ def _claimed(said: Sequence[Clause], asked: Sequence[Thing]) -> list[tuple[Thing
         if clause.first and clause.named and not clause.denies:
             lead = clause.things[0]
             pairs += [(lead, other) for other in asked if not lead.fits(other)]
-    for before, behind in pairwise(said):
-        if not before.named or not behind.named or before.things[0].fits(behind.things[0]):
+    for before, behind in pairwise([clause for clause in said if clause.named]):
+        if before.things[0].fits(behind.things[0]):
             continue
         if behind.then or before.first:
             pairs.append((before.things[0], behind.things[0]))
@@ -64,10 +64,8 @@ def _claimed(said: Sequence[Clause], asked: Sequence[Thing]) -> list[tuple[Thing
 
 
 def begin_s(thing: Thing, known: Known) -> float | None:
-    """Say when the facts first tell of a thing; None where they do not, or of several that fit."""
-    found = [
-        f.start_s for f, clauses in known for c in clauses for t in c.things if c.named and thing.fits(t)
-    ]
+    """Say when the facts first tell what a thing does; None where they do not."""
+    found = [f.start_s for f, clauses in known for c in clauses if c.named and thing.fits(c.things[0])]
     return min((s for s in found if s is not None), default=None)
 
 

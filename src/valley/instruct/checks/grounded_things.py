@@ -43,7 +43,7 @@ class GroundedThings:
         return None
 
     def _check_clause(self, clause: Clause, known: Known, draft: Draft) -> Refusal | None:
-        if clause.denies:
+        if clause.denies and (clause.lead_at is None or clause.lead_at > MOST_LEAD):
             return self._check_denial(clause, known, draft)
         for thing in clause.things if clause.named else ():
             if thing.color is not None and not stands_in(thing, known, draft.language):
@@ -70,6 +70,9 @@ class GroundedThings:
 
 
 MOST_DENIAL = 60
+MOST_LEAD = 6
+"""What is named so early is what the clause is about, and is there: "the blue square does not move"."""
+
 _THERE_IS = {
     "en": ("there is no", "there are no", "there isn't", "no "),
     "zh": ("没有", "视频里没有", "画面中没有", "视频中没有"),

@@ -9,12 +9,10 @@ from valley.instruct.evidence import Evidence
 from valley.instruct.languages import UNSPACED, num_words, primary
 from valley.instruct.task import Draft
 from valley.instruct.versions import content_version
-from valley.language_id import identify
+from valley.language_id import are_close, most_likely, normalised
 
 FEWEST_WORDS = 4
 """Shorter texts are judged together with the others of the conversation."""
-
-SURE = 0.5
 
 
 class Language:
@@ -32,7 +30,7 @@ class Language:
         wanted = primary(draft.language)
         texts = [text for turn in draft.turns for text in (turn.answer, turn.question)]
         for text in [*texts, " ".join(texts)]:
-            if text not in texts[:0] and num_words(text, wanted) < FEWEST_WORDS:
+            if num_words(text, wanted) < FEWEST_WORDS:
                 continue
             found = other_language(text, wanted)
             if found is not None:
@@ -52,19 +50,13 @@ def other_language(text: str, wanted: str) -> tuple[str, float] | None:
             return None
     elif script is not None:
         return (script, 1.0)
-    found, score = identify(text)
-    if found == wanted or score < SURE or (wanted, found) in _ALIKE or num_words(text, wanted) < FEWEST_WORDS:
+    guess = most_likely(normalised(text))
+    if guess.language == UNSURE or are_close(guess.language, wanted):
         return None
-    return found, score
+    return guess.language, guess.score
 
 
-_ALIKE = frozenset(
-    pair
-    for group in (("no", "da", "sv", "nb", "nn"), ("es", "gl", "pt", "ca"), ("id", "ms"), ("hi", "mr", "ne"))
-    for pair in ((a, b) for a in group for b in group)
-)
-"""Languages that a short text cannot be told apart in."""
-
+UNSURE = "und"
 _SCRIPTS = {
     "zh": "Han",
     "ja": "Japanese",

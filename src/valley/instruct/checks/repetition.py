@@ -12,7 +12,7 @@ from valley.instruct.languages import UNSPACED, primary
 from valley.instruct.task import Draft
 from valley.instruct.versions import content_version
 
-MOST_SHARE = 0.3
+MOST_SHARE = 0.4
 FEWEST_PIECES = 12
 PIECE_WORDS, PIECE_LETTERS = 3, 6
 

@@ -1,5 +1,4 @@
-"""Turns: as many as the task wants, each a question with an answer, no question asked twice in a
-conversation."""
+"""Turns: each a question with an answer, and no question asked twice in a conversation."""
 
 from __future__ import annotations
 
