@@ -16,7 +16,7 @@ from valley.collection.executor import EXECUTORS, Executor, Job, Outcome, Refuse
 from valley.collection.executors.inline import InlineExecutor
 from valley.collection.executors.pool import PoolExecutor
 from valley.collection.worker import reason_of
-from valley.errors import ConfigError, DecodeTimeoutError, MediaError, NotAVideoError
+from valley.errors import BackendError, ConfigError, DecodeTimeoutError, MediaError, NotAVideoError
 
 TASKS = "collection.executor_tasks"
 WELL = [Job(f"job-{n}", {"number": n}, cost=float(n % 5)) for n in range(24)]
@@ -237,13 +237,30 @@ def test_reasons_are_words():
 
 
 @pytest.mark.slow
-def test_ray_gives_what_the_pool_gives():
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
+def test_ray_gives_what_the_pool_gives_and_runs_again_what_a_lost_worker_had(tmp_path: Path):
     pytest.importorskip("ray")
     how = [*NO_CRASH, "exit", "segfault", "allocate", "print"]
     jobs = [*behaving(*how), *behaving("hang", timeout_s=1.0)]
+    jobs += [Job(f"double-{n}", {"how": "double", "folder": "ab" * n}) for n in range(20)]
     pool = run(PoolExecutor().configured(max_memory_bytes=2**30), "behave", jobs)
+    assert pool["double-2"].record == {"doubled": "abababab"}
     ray = EXECUTORS.get("ray").configured(max_memory_bytes=2**30)
-    assert run(ray, "behave", jobs) == pool
-    assert run(ray, "double", WELL) == run(InlineExecutor(), "double", WELL)
+    losing = Job("orphan", {"how": "orphan", "folder": str(tmp_path)})
+    outcomes = run(ray, "behave", [*jobs, losing])
+    assert outcomes.pop("orphan") == Outcome("orphan", {"well": True})
+    assert outcomes == pool
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
+def test_ray_says_what_would_end_the_run_and_counts_nobody():
+    ray = pytest.importorskip("ray")
+    from ray._common.usage import usage_lib
+
     with pytest.raises(ConfigError, match="cannot be imported"):
-        run(ray, "nothing", WELL)
+        run(EXECUTORS.get("ray"), "nothing", WELL)
+    assert not usage_lib.usage_stats_enabled()
+    assert not ray.is_initialized()
+    with pytest.raises(BackendError, match="want a Ray cluster at 'auto'"):
+        run(EXECUTORS.get("ray").configured(address="auto"), "double", WELL)
