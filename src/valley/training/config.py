@@ -209,6 +209,8 @@ class TrainConfig(StrictSettings):
     lora: LoraSettings | None = None
     # Several samples in one row, kept apart by their positions: no padding is computed.
     packing: bool = False
+    # Where nothing is packed: batches of samples that are about equally long, by an estimate.
+    group_by_length: bool = False
     feature_cache: FeatureCacheSettings = FeatureCacheSettings()
     # Where the lines of conversation files are indexed, so that they need not be held in memory.
     index_dir: Path = Path("out/index")
@@ -233,6 +235,7 @@ class TrainConfig(StrictSettings):
     def _fits_together(self) -> TrainConfig:
         for name in self.trainer.keys() & RESERVED_TRAINER_SETTINGS.keys():
             raise ValueError(f"trainer.{name} is set by {RESERVED_TRAINER_SETTINGS[name]}")
+        self._one_order()
         max_steps = self.trainer.get("max_steps", 1)
         if not isinstance(max_steps, int) or (
             max_steps < 1 and max_steps != -1
@@ -248,6 +251,17 @@ class TrainConfig(StrictSettings):
             for part in getattr(self, name).keys() - set(self.parts):
                 raise ValueError(f"{name} names {part}, which this run does not train; see train_parts")
         return self
+
+    def _one_order(self) -> None:
+        strategy = self.trainer.get("train_sampling_strategy")
+        if strategy in ("group_by_length", "batch_rebalance"):
+            raise ValueError(
+                f"trainer.train_sampling_strategy: {strategy} reads all media; write group_by_length: true"
+            )
+        if self.group_by_length and strategy is not None:
+            raise ValueError(f"group_by_length: {strategy} is an order too; leave one of the two out")
+        if self.group_by_length and self.packing:
+            raise ValueError("group_by_length: packing leaves no padding to save; leave one of the two out")
 
     @property
     def parts(self) -> tuple[Part, ...]:

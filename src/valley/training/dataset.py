@@ -163,15 +163,19 @@ class TrainingDataset(torch.utils.data.Dataset[dict[str, Tensor]]):
 
     def sample(self, index: int) -> Sample:
         """Make sample `index` without encoding it."""
+        which, number = self.place(index)
+        return self.sources[which].sample(number)
+
+    def place(self, index: int) -> tuple[int, int]:
+        """Say where sample `index` comes from: the number of the source, and its number there."""
         if not 0 <= index < len(self):
             raise IndexError(f"want a sample from 0 to {len(self) - 1}, got {index}")
         which = next(i for i, end in enumerate(self._ends) if index < end)
-        source = self.sources[which]
-        first = self._ends[which - 1] if which else 0
+        number = index - (self._ends[which - 1] if which else 0)
         chosen = self._chosen[which]
         if chosen is None:
-            return source.sample((index - first) % len(source))
-        return source.sample(chosen[(index - first) % len(chosen)])
+            return which, number % len(self.sources[which])
+        return which, chosen[number % len(chosen)]
 
     def _within(self, source: Source, budget: int, *, seed: int) -> list[int]:
         """Choose samples at random, without replacement, until the next one would exceed the tokens."""

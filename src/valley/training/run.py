@@ -20,12 +20,13 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from safetensors import SafetensorError
-from transformers import PrinterCallback, Trainer, set_seed
+from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
 from valley.errors import ConfigError
 from valley.training.collator import Collator
 from valley.training.config import TrainConfig
 from valley.training.dataset import SampleError
+from valley.training.length_grouping import GroupedByLength, estimate_lengths
 from valley.training.optimizer import PartwiseOptimizer
 from valley.training.preparing import Prepared, prepare
 from valley.training.progress import OnEvent, ProgressCallback, TrainingEvent, ignore_event, read_metrics
@@ -121,7 +122,7 @@ def make_trainer(
     trainer = Trainer(
         model=prepared.network,
         args=arguments,
-        train_dataset=prepared.dataset,
+        train_dataset=_in_order(config, prepared, arguments),
         data_collator=_make_collator(config, prepared, num_ranks=arguments.world_size),
         callbacks=[
             ProgressCallback(on_event, folder / METRICS_NAME, prepared.counter),
@@ -133,6 +134,17 @@ def make_trainer(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _in_order(config: TrainConfig, prepared: Prepared, arguments: TrainingArguments) -> Any:  # noqa: ANN401
+    dataset = prepared.dataset
+    if not config.group_by_length:
+        return dataset
+    lengths = estimate_lengths(
+        dataset, config.media, default_num_frames=prepared.lasting_config.num_frames
+    ).tolist()
+    step = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
+    return GroupedByLength(dataset, lengths, group_size=step, seed=config.seed)
 
 
 def _make_collator(config: TrainConfig, prepared: Prepared, *, num_ranks: int) -> Collator:

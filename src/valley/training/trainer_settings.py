@@ -55,6 +55,8 @@ def training_arguments(config: TrainConfig, folder: Path) -> tuple[TrainingArgum
         "remove_unused_columns": False,
         "disable_tqdm": True,
     }
+    if config.group_by_length:
+        settings["train_sampling_strategy"] = "sequential"  # the data set has the order
     for old, new in _RENAMED.items():
         if old in settings and new in known:
             settings[new] = settings.pop(old)
