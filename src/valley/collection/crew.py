@@ -83,10 +83,12 @@ class Child:
         self.process.kill()
         code = self.process.wait()
         self._listener.join(_DEATH_S)
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            with suppress(BrokenPipeError):  # closing flushes what a dead child did not take
-                pipe.close()
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        with suppress(BrokenPipeError):  # closing flushes what a dead child did not take
+            self.process.stdin.close()
+        if not self._listener.is_alive():  # else something that left the child's session holds the pipe
+            self.process.stdout.close()
         return code
 
     def _listen(self, messages: Messages) -> None:

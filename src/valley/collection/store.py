@@ -169,7 +169,7 @@ class StageStore:
 
     def _note(self, key: str, place: _Place, line: bytes) -> None:
         """Remember where a key stands, as the rule in the module's docstring says."""
-        is_fault = _body(line).startswith(_FAULT)
+        is_fault = line.startswith(_FAULT, line.index(b" ", _KEY_AT) + 1)
         known = self._places.get(key)
         if known is None or key in self._faults:
             self._places[key] = place
