@@ -51,8 +51,6 @@ def numbers_known(known: Known, evidence: Evidence) -> set[int]:
     distinct = _distinct(known)
     if distinct:
         allowed.add(distinct)
-        colors = {t.color for _, clauses in known for c in clauses for t in c.things if c.named and t.color}
-        allowed.add(len(colors))
     shots = len(evidence.of_kind("shot"))
     return allowed | ({shots} if shots else set())
 

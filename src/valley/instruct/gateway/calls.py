@@ -44,7 +44,8 @@ class Calls:
         self._replies: dict[str, str] = {}
         self._attempts: dict[str, int] = {}
         self._open: dict[str, None] = {}
-        for name in self._journal:
+        names = self._journal.keys()
+        for name in names:
             self._note(name)
         self._waiting: list[asyncio.Future[None]] = []
         self._committer: asyncio.Task[None] | None = None

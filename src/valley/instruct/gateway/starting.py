@@ -17,6 +17,10 @@ from valley.instruct.gateway.server import FILE_NAME, GatewaySettings, run
 START_WITHIN_S = 30.0
 LOG_NAME = "gateway.log"
 
+_STARTED: list[subprocess.Popen[bytes]] = []
+"""Nobody waits for a gateway: it ends by itself, after its starter. Its handle is kept for as long."""
+
+
 
 @dataclass(frozen=True)
 class Address:
@@ -78,6 +82,7 @@ def ensure(settings: GatewaySettings) -> Address:
             stderr=file,
             start_new_session=True,  # it does not die with its starter, nor of the starter's Ctrl-C
         )
+    _STARTED.append(process)
     assert process.stdin is not None
     process.stdin.write(json.dumps(asdict(settings), default=str).encode())
     process.stdin.close()
