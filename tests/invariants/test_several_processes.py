@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -57,14 +58,17 @@ def recipe(base: Path, clip_files: Path, tmp_path_factory) -> Path:
     return path
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 def train(recipe: Path, *words: str, num_processes: int) -> tuple[dict, list[float], float]:
     out = recipe.with_name(f"out-{num_processes}-{len(words)}")
     command = [sys.executable, "-m", "valley"]
     if num_processes > 1:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        several = ["--nproc-per-node", str(num_processes), "--master-port", str(port), "-m", "valley"]
+        several = ["--nproc-per-node", str(num_processes), "--master-port", str(free_port()), "-m", "valley"]
         command = [sys.executable, "-m", "torch.distributed.run", *several]
     started_s = time.monotonic()
     done = subprocess.run(
@@ -97,3 +101,38 @@ def test_two_processes_do_what_one_does(words: tuple[str, ...], recipe: Path, al
     for name, weight in got.items():
         torch.testing.assert_close(weight, wanted[name], rtol=1e-3, atol=2e-5, msg=name)
     assert seconds < MOST_S
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_one_process_stops_all_after_the_same_step(recipe: Path) -> None:
+    out = recipe.with_name("stopped")
+    command = [sys.executable, "-m", "valley", "train", str(recipe), f"out={out}", "--json"]
+    words = ["max_steps=100000", "save_steps=100000", "report=false", "trainer.report_to=none"]
+    port = str(free_port())
+    ranks = [
+        subprocess.Popen(
+            [*command, *words],
+            env={**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+            | {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        assert ranks[0].stdout is not None
+        next(line for line in ranks[0].stdout if json.loads(line)["step"] >= 3)
+        ranks[1].send_signal(signal.SIGINT)
+        said = [rank.communicate(timeout=4 * MOST_S) for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+    assert [rank.returncode for rank in ranks] == [130, 130], said
+    (checkpoint,) = (out.parent / "stopped.unfinished" / "checkpoints").iterdir()
+    step = json.loads((checkpoint / "trainer_state.json").read_text())["global_step"]
+    assert step >= 3
+    assert checkpoint.name == f"checkpoint-{step}"
+    assert {f"rng_state_{rank}.pth" for rank in range(2)} <= {file.name for file in checkpoint.iterdir()}
+    sentence = f"stopped after step {step} of 100000, which is saved; the same command goes on"
+    assert [sentence in errors for _, errors in said] == [True, False]

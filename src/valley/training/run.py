@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 
 class StoppedError(KeyboardInterrupt):
-    """A run was stopped by Ctrl-C, and has saved what it had."""
+    """A run was stopped by Ctrl-C, and has saved what it had; the main process says so."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,11 @@ def train(config: TrainConfig, on_event: OnEvent = ignore_event, *, restart: boo
     with hear_interrupt() as stop:
         trainer = make_trainer(config, prepared, folder, on_event, stop)
         seconds = _train_or_go_on(trainer, folder / CHECKPOINTS_NAME)
-    if stop.asked and trainer.state.global_step < trainer.state.max_steps:
-        raise StoppedError(
-            f"stopped after step {trainer.state.global_step} of {trainer.state.max_steps}, which is saved; "
-            "the same command goes on"
-        )
+    if stop.agreed:
+        ranks.wait_for_everyone()  # a launcher ends the others when the first one leaves
+        where = f"{trainer.state.global_step} of {trainer.state.max_steps}"
+        said = f"stopped after step {where}, which is saved; the same command goes on"
+        raise StoppedError(said if ranks.is_main_process else "")  # one sentence, however many processes
     record: dict[str, Any] = _make_record(config, trainer, prepared, folder) | {"seconds": seconds}
     prepared.model.config = prepared.lasting_config
     save(config, trainer, prepared.processor, folder)

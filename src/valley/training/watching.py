@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 # A step is suspicious after so many times the usual, and never before so many seconds.
 SLOW_FACTOR = 10.0
 SLOW_S = 120.0
+# Interrupts that follow each other more closely than this are one press of Ctrl-C.
+SAME_PRESS_S = 1.0
 
 
 @dataclass
@@ -53,23 +56,37 @@ class BatchCounter:
 
 @dataclass
 class StopAsked:
-    """Whether somebody pressed Ctrl-C."""
+    """Whether somebody pressed Ctrl-C.
+
+    Attributes:
+        asked: in this process.
+        agreed: in any, and all have heard of it at the end of the same step.
+    """
 
     asked: bool = False
+    agreed: bool = False
 
 
 @contextlib.contextmanager
 def hear_interrupt() -> Iterator[StopAsked]:
-    """Turn the first Ctrl-C into a wish that is heard at the end of a step; the second one breaks off."""
+    """Turn the first Ctrl-C into a wish that is heard at the end of a step; the second one breaks off.
+
+    A launcher such as torchrun hands on what its processes have heard from the terminal: that is one press.
+    """
     stop = StopAsked()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
     usual = signal.getsignal(signal.SIGINT)
 
+    heard_s: list[float] = []
+
     def hear(_signal: int, _frame: Any) -> None:
         stop.asked = True
-        signal.signal(signal.SIGINT, usual)
+        heard_s.append(time.monotonic())
+        if heard_s[-1] - heard_s[0] > SAME_PRESS_S:
+            signal.signal(signal.SIGINT, usual)
+            signal.raise_signal(signal.SIGINT)
 
     signal.signal(signal.SIGINT, hear)
     try:
@@ -79,7 +96,7 @@ def hear_interrupt() -> Iterator[StopAsked]:
 
 
 class StopCallback(TrainerCallback):
-    """Saves and stops after the step in which it was asked for."""
+    """Saves and stops after the step in which it was asked for, all processes after the same one."""
 
     def __init__(self, stop: StopAsked) -> None:
         self.stop = stop
@@ -87,8 +104,14 @@ class StopCallback(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Act on the wish."""
-        if self.stop.asked and state.global_step < state.max_steps:
+        """Act on the wish of any process."""
+        if state.global_step >= state.max_steps:
+            return
+        wish = torch.tensor(int(self.stop.asked), device=args.device)
+        if args.world_size > 1:
+            torch.distributed.all_reduce(wish, torch.distributed.ReduceOp.MAX)
+        self.stop.agreed = bool(wish)
+        if self.stop.agreed:
             control.should_save = control.should_training_stop = True
 
 
