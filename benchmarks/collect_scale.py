@@ -3,9 +3,11 @@
     python benchmarks/collect_scale.py                              ten million clips of 15 s
     python benchmarks/collect_scale.py --clips 1e6 --seconds 8 --cores 64 --look-times 14
     python benchmarks/collect_scale.py --export 1000                measure exports, on so many made-up media
+    python benchmarks/collect_scale.py --fetch 300                  measure fetching them from this machine
+    python benchmarks/collect_scale.py --look a.mp4 b.mp4           measure looking at files
 
 Each rate is an option whose default is what was measured on one core of the machine named in docs/scale.md;
-benchmarks/collect_shots.py, collect_captions.py and collect_executors.py measure it on yours.
+the last three commands, and benchmarks/collect_captions.py, measure them on yours.
 """
 
 from __future__ import annotations
@@ -13,17 +15,24 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from valley.collection.downloading.limits import FetchLimits
 from valley.collection.exporting import FORMATS, export
+from valley.collection.fetching import Fetcher, FetchRequest
 from valley.collection.report import write_report
 from valley.manifest import clip_id, split_of, text_id, write_table
+from valley.video.decoding import probe
+from valley.video.looking import look
 
 DAY_S = 86_400.0
 MEDIUM_BYTES = 2**20
@@ -92,6 +101,70 @@ def measure_exports(num_media: int) -> None:
         print(f"{'report':<11} {time.process_time() - cpu:.2f} s of CPU")
 
 
+def measure_fetching(num_media: int) -> None:
+    """Fetch made-up media from a server on this machine; print the rate in CPU seconds of the fetcher."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        served = root / "served"
+        served.mkdir()
+        for number in range(num_media):
+            data = _MP4_HEAD + number.to_bytes(8, "little") + os.urandom(64) * (MEDIUM_BYTES // 64)
+            (served / f"{number}.mp4").write_bytes(data)
+        with _server(served) as port:
+            wanted = [FetchRequest(str(n), f"http://127.0.0.1:{port}/{n}.mp4") for n in range(num_media)]
+            limits = FetchLimits(
+                allow_private_addresses=True, num_connections_per_host=16, most_starts_per_s=1000
+            )
+            wall, cpu = time.perf_counter(), time.process_time()
+            outcomes = list(Fetcher(root / "corpus", limits).fetch_all(wanted))
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    faults = [outcome for outcome in outcomes if outcome.record is None]
+    if faults:
+        raise SystemExit(f"{len(faults)} of {num_media} were not fetched: {faults[0]}")
+    size_mb = num_media * MEDIUM_BYTES / 1e6
+    rates = f"{size_mb / cpu:,.0f} MB, {num_media / cpu:,.0f} files"
+    print(f"{num_media} files of 1 MiB: {rates} per CPU second; {wall:.1f} s")
+
+
+def measure_looking(paths: list[Path]) -> None:
+    """Probe and look at files; print how many times faster than they play, by CPU seconds."""
+    played_s = spent_s = 0.0
+    for path in paths:
+        cpu = time.process_time()
+        info = probe(path)
+        look(path)
+        cpu = time.process_time() - cpu
+        played_s, spent_s = played_s + info.duration_s, spent_s + cpu
+        size = f"{info.width_px} x {info.height_px}, {info.fps:.0f} fps"
+        rates = f"{info.duration_s / cpu:.0f} times real time, {info.num_frames / cpu:,.0f} frames"
+        print(f"{path.name}: {size}: {rates} per CPU second")
+    print(f"all: {played_s / spent_s:.0f} times real time")
+
+
+@contextmanager
+def _server(folder: Path) -> Iterator[int]:
+    """Serve a folder on a free port, from a process of its own."""
+    command = [sys.executable, "-c", _SERVE, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+_MP4_HEAD = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom"
+_SERVE = """
+import functools, http.server, sys
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def log_message(self, *args): pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=sys.argv[1]))
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
 def _make(corpus: Path, num_media: int) -> None:
     tables: dict[str, list[dict[str, Any]]] = {"media": [], "clip": [], "text": [], "quarantine": []}
     for number in range(num_media):
@@ -143,18 +216,24 @@ def main() -> None:
     add("--euros-per-tb-month", type=float, default=20.0, help="price of keeping a terabyte")
     add("--wire-mbit-per-s", type=float, default=10_000.0, help="of all machines together")
     add("--captions", type=float, default=1.0, help="captions a clip")
-    add("--fetch-mb-per-s", type=float, default=200.0, help="a core fetches, hashes and writes")
-    add("--hash-mb-per-s", type=float, default=400.0)
-    add("--look-times", type=float, default=12.0, help="times real time that a core looks at 480p")
-    add("--look-bytes", type=float, default=2500.0, help="a look's line in the store")
-    add("--captions-per-s", type=float, default=900.0, help="a core filters, tags and balances")
-    add("--manifest-per-s", type=float, default=20_000.0)
-    add("--manifest-bytes", type=float, default=1000.0)
-    add("--shard-mb-per-s", type=float, default=350.0, help="a core reads, checks and writes")
+    add("--fetch-mb-per-s", type=float, default=300.0, help="a core fetches, hashes and writes")
+    add("--hash-mb-per-s", type=float, default=1800.0, help="SHA-256 where the processor knows it")
+    add("--look-times", type=float, default=30.0, help="times real time that a core looks at 480p")
+    add("--look-bytes", type=float, default=1500.0, help="a look's line in the store")
+    add("--captions-per-s", type=float, default=2000.0, help="a core filters, tags and balances")
+    add("--manifest-per-s", type=float, default=2000.0, help="media a core puts together")
+    add("--manifest-bytes", type=float, default=500.0)
+    add("--shard-mb-per-s", type=float, default=300.0, help="a core reads, checks and writes")
+    add("--look", type=Path, nargs="+", metavar="FILE", help="measure looking at files instead")
+    add("--fetch", type=int, metavar="N", help="measure fetching N media of 1 MiB instead")
     add("--export", type=int, metavar="N", help="measure the exports on N media of 1 MiB instead")
     options = parser.parse_args()
     if options.export:
         measure_exports(options.export)
+    elif options.look:
+        measure_looking(options.look)
+    elif options.fetch:
+        measure_fetching(options.fetch)
     else:
         show(options)
 

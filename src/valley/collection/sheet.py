@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ MOST_TILES = 48  # half a megabyte of pictures
 MOST_TILES_A_MEDIUM = 4  # or one film would fill the sheet
 _SHORTER_SIDE_PX = 144
 _JPEG_QUALITY = 75
+_NUM_READERS = 4  # each waits for a process that reads a moment
 # The files were read before, so they may be large; a picture of one is not worth waiting long for.
 _LIMITS = DecodeLimits(timeout_s=20.0, max_memory_bytes=2**30)
 
@@ -54,13 +56,18 @@ def shot_tiles(
     corpus: Path, *, most: int = MOST_TILES, most_a_medium: int = MOST_TILES_A_MEDIUM
 ) -> list[Tile]:
     """Read the pictures, each file in a process of its own; one that cannot be read says why."""
-    tiles: list[Tile] = []
+    chosen: list[tuple[Medium, int]] = []
+    num_left = most
     for medium in join_tables(corpus):
-        if len(tiles) >= most:
+        if num_left <= 0:
             break
-        if medium.shots or medium.row["kind"] == "image":
-            tiles += _tiles_of(corpus, medium, min(most_a_medium, most - len(tiles)))
-    return tiles
+        wanted = min(most_a_medium, num_left, len(medium.shots) or medium.row["kind"] == "image")
+        if wanted:
+            chosen.append((medium, wanted))
+            num_left -= wanted
+    with ThreadPoolExecutor(_NUM_READERS) as readers:
+        found = readers.map(lambda one: list(_tiles_of(corpus, *one)), chosen)
+        return [tile for tiles in found for tile in tiles]
 
 
 def _tiles_of(corpus: Path, medium: Medium, most: int) -> Iterator[Tile]:
