@@ -118,7 +118,7 @@ def verdict_of(answer: str, language: str) -> bool | None:
     """Read the yes or no with which an answer begins."""
     text = lexicon.normal(answer).lstrip("¡¿ ")
     for verdict in (True, False):
-        found = lexicon.first_of("yes" if verdict else "nay", text, language)
+        found = lexicon.first_of("affirms" if verdict else "declines", text, language)
         if found is not None and found.start == 0:
             return verdict
     return None

@@ -19,7 +19,7 @@ from valley.instruct.languages import UNSPACED, primary
 
 NamedList: TypeAlias = Literal["colors", "shapes", "directions", "numbers"]
 PlainList: TypeAlias = Literal[
-    "things", "causes", "on_its_own", "collisions", "denials", "first", "then", "after", "yes", "nay"
+    "things", "causes", "on_its_own", "collisions", "denials", "first", "then", "after", "affirms", "declines"
 ]
 
 

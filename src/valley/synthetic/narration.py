@@ -31,11 +31,12 @@ def description(truth: Truth, language: str) -> str:
         shows = wording.SHOWS[kind][language].format(wording.listed(names, language), number=number)
         said.append(wording.sentence(shows, language))
         if not truth.is_image:
-            said += [_told(item, language) for item in shot.objects]
+            said += [event_sentence(item, language) for item in shot.objects]
     return wording.SPACE[language].join(said)
 
 
-def _told(item: ObjectTruth, language: str) -> str:
+def event_sentence(item: ObjectTruth, language: str) -> str:
+    """Say what one object does: "The red circle moves to the left."."""
     it = wording.name_of(item, language)
     doing = wording.event_phrase(item, language, feminine=wording.is_feminine(it))
     return wording.sentence(f"{it}{wording.SPACE[language]}{doing}", language)

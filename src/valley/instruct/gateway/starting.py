@@ -21,7 +21,6 @@ _STARTED: list[subprocess.Popen[bytes]] = []
 """Nobody waits for a gateway: it ends by itself, after its starter. Its handle is kept for as long."""
 
 
-
 @dataclass(frozen=True)
 class Address:
     """Where a gateway listens, and what it wants to hear."""
