@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from transformers import TrainingArguments
 
+from valley.collection.config import CollectConfig
+from valley.collection.source import SOURCES
 from valley.training.config import TrainConfig, checked, read_fields
 from valley.training.language_pretraining import LanguageConfig
 from valley.training.vision_pretraining import VisionConfig
@@ -18,7 +20,9 @@ SCHEMAS = {
     "vision": VisionConfig,
 }
 TRAINER_SETTINGS = {field.name for field in dataclasses.fields(TrainingArguments)}
-PATHS = sorted(p for p in RECIPES.rglob("*.yaml") if p.parent.name != "distributed")
+OTHERS = ("distributed", "collect")
+PATHS = sorted(p for p in RECIPES.rglob("*.yaml") if p.parent.name not in OTHERS)
+COLLECT_PATHS = sorted((RECIPES / "collect").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: str(p.relative_to(RECIPES)))
@@ -31,3 +35,14 @@ def test_a_recipe_fits(path):
 
 def test_the_documented_stages_are_there():
     assert {"align.yaml", "instruct.yaml"} <= {p.name for p in PATHS if p.parent == RECIPES}
+
+
+@pytest.mark.parametrize("path", COLLECT_PATHS, ids=lambda p: p.name)
+def test_a_recipe_for_collecting_fits(path):
+    config = checked(CollectConfig, read_fields(path), where=str(path))
+    assert {source.source for source in config.sources} <= set(SOURCES.names())
+    assert config.out is not None
+
+
+def test_the_documented_recipes_for_collecting_are_there():
+    assert {"folder.yaml", "mixed.yaml"} <= {p.name for p in COLLECT_PATHS}
