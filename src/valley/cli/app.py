@@ -6,7 +6,22 @@ from typing import Annotated
 
 import typer
 
-from valley.cli import chat, convert, data, demo, doctor, evaluate, merge, plan, probe, synth, train
+from valley.cli import (
+    chat,
+    collect,
+    convert,
+    data,
+    demo,
+    doctor,
+    evaluate,
+    gateway,
+    instruct,
+    merge,
+    plan,
+    probe,
+    synth,
+    train,
+)
 
 app = typer.Typer(
     name="valley",
@@ -52,6 +67,9 @@ app.command("plan")(plan.plan)
 app.command("probe")(probe.probe)
 app.add_typer(synth.app, name="synth")
 app.add_typer(data.app, name="data")
+app.add_typer(instruct.app, name="instruct")
+app.command("gateway")(gateway.gateway)
+app.add_typer(collect.app, name="collect")
 app.command("train")(train.train)
 app.command("merge")(merge.merge)
 app.command("convert")(convert.convert)
