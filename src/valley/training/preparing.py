@@ -16,12 +16,14 @@ from valley.training.adapters import adapt, count_moving, need_peft
 from valley.training.assembly import load_or_compose
 from valley.training.config import TrainConfig
 from valley.training.dataset import Source, TrainingDataset, make_source
+from valley.training.liger import need_liger, put_liger_in
 from valley.training.loss import make_assistant_loss
 from valley.training.media import MIN_MEDIA_FOR_FRACTION, MediaTally
 from valley.training.progress import OnEvent, ignore_event
 from valley.training.run_folder import QUARANTINE_NAME
 from valley.training.seeing import with_features
 from valley.training.stages import freeze_all_but
+from valley.training.trainer_settings import need_boards
 from valley.training.watching import BatchCounter
 
 
@@ -52,6 +54,18 @@ class Prepared:
     counter: BatchCounter
 
 
+def need_packages(config: TrainConfig) -> None:
+    """Say what a recipe asks for and is not installed, before anything is read or written.
+
+    Raises:
+        ConfigError: a package is missing; MissingExtraError where it is an extra of ours.
+    """
+    if config.lora is not None:
+        need_peft()
+    need_liger(config)
+    need_boards(config)
+
+
 def prepare(config: TrainConfig, folder: Path, on_event: OnEvent = ignore_event) -> Prepared:
     """Put model and data together.
 
@@ -59,9 +73,9 @@ def prepare(config: TrainConfig, folder: Path, on_event: OnEvent = ignore_event)
         ConfigError: parts, adapters or data do not fit.
         MissingExtraError: a package is missing.
     """
-    if config.lora is not None:
-        need_peft()
+    need_packages(config)
     model, processor = load_or_compose(config.model)
+    put_liger_in(model.model.language_model, config)
     if config.lora is None:
         network: Any = model
         moving = freeze_all_but(model, config.parts)

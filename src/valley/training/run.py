@@ -28,7 +28,7 @@ from valley.training.config import TrainConfig
 from valley.training.dataset import SampleError
 from valley.training.length_grouping import GroupedByLength, estimate_lengths
 from valley.training.optimizer import PartwiseOptimizer
-from valley.training.preparing import Prepared, prepare
+from valley.training.preparing import Prepared, need_packages, prepare
 from valley.training.progress import OnEvent, ProgressCallback, TrainingEvent, ignore_event, read_metrics
 from valley.training.record import count_parameters, versions, write_json
 from valley.training.run_folder import (
@@ -73,6 +73,7 @@ def train(config: TrainConfig, on_event: OnEvent = ignore_event, *, restart: boo
         SampleError: a sample cannot be made; the message names the medium, the reason and the cure.
         StoppedError: Ctrl-C; the steps so far are saved.
     """
+    need_packages(config)
     ranks = PartialState(cpu=not torch.accelerator.is_available())
     with ranks.main_process_first():
         folder = open_folder(config, restart=restart and ranks.is_main_process)

@@ -10,9 +10,15 @@ from typing import Any
 
 import torch
 from transformers import TrainingArguments
+from transformers.integrations.integration_utils import (
+    INTEGRATION_TO_CALLBACK,
+    get_available_reporting_integrations,
+    is_flytekit_available,
+)
 
 from valley.errors import ConfigError
 from valley.training.config import TrainConfig
+from valley.training.liger import DETAILS, SWITCH
 from valley.training.precision import wants_bf16
 from valley.training.run_folder import CHECKPOINTS_NAME
 
@@ -23,6 +29,36 @@ _RENAMED = {
     "gradient_checkpointing": "activation_checkpointing",
     "gradient_checkpointing_kwargs": "activation_checkpointing_kwargs",
 }
+
+
+# Packages that are not called as transformers calls what they do.
+_PACKAGES = {"azure_ml": "azureml-core", "comet_ml": "comet-ml", "flyte": "flytekit"}
+
+
+def need_boards(config: TrainConfig) -> None:
+    """Say what is missing for `trainer.report_to` before anything is read.
+
+    Raises:
+        ConfigError: transformers knows no such place, or its package is not installed.
+    """
+    known = [*INTEGRATION_TO_CALLBACK, "none", "all"]
+    for name in _boards_told(config):
+        if name not in known:
+            raise ConfigError(f"trainer.report_to: want any of {', '.join(known)}, got {name}")
+        package = _PACKAGES.get(name, name)
+        # Without TensorBoard a run warns and goes on: it is the default.
+        if name not in ("none", "all", "tensorboard", *_boards_there()):
+            raise ConfigError(f"trainer.report_to: {name} needs the package {package}: pip install {package}")
+
+
+def _boards_there() -> list[str]:
+    there = get_available_reporting_integrations()
+    return [*there, "flyte"] if is_flytekit_available() else there
+
+
+def _boards_told(config: TrainConfig) -> list[str]:
+    told = config.trainer.get("report_to", "tensorboard")
+    return [told] if isinstance(told, str) else list(told)
 
 
 def training_arguments(config: TrainConfig, folder: Path) -> tuple[TrainingArguments, list[Any]]:
@@ -38,15 +74,14 @@ def training_arguments(config: TrainConfig, folder: Path) -> tuple[TrainingArgum
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ConfigError(f"trainer.{name}: transformers.TrainingArguments has no such setting{hint}")
     on_cpu = not torch.accelerator.is_available()
-    told = config.trainer.get("report_to", "tensorboard")
-    told = [told] if isinstance(told, str) else list(told)
+    told = _boards_told(config)
     settings: dict[str, Any] = {
         "logging_steps": 10,
         "save_steps": 500,
         "save_total_limit": 2,
         "use_cpu": on_cpu,
         "dataloader_pin_memory": not on_cpu,
-        **config.trainer,
+        **{name: value for name, value in config.trainer.items() if name not in (SWITCH, DETAILS)},
         "report_to": [name for name in told if name != "tensorboard"] or "none",
         "bf16": wants_bf16(config.trainer.get("bf16", False)),
         "output_dir": str(folder / CHECKPOINTS_NAME),
