@@ -1,0 +1,1 @@
+"""Fetching one medium: what `valley.collection.fetching` does many times at once."""
