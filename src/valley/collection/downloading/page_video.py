@@ -78,11 +78,11 @@ class FetchedSection:
 
     Attributes:
         file: in the folder that was given.
-        found: what the site says: "title", "licence", "uploader", "page_url" and the like; as it stands.
+        page_says: what the site says: "title", "licence", "uploader", "page_url" and the like; as it stands.
     """
 
     file: Path
-    found: Mapping[str, Any]
+    page_says: Mapping[str, Any]
 
 
 def section_url(page: str, start_s: float | int, end_s: float | int) -> str:
@@ -152,7 +152,7 @@ class PageVideos:
         media = [p for p in folder.glob("medium.*") if p.suffix not in (".json", ".part", ".ytdl", ".temp")]
         if exit_code or len(media) != 1:
             raise _fault(_last_words(said), exit_code)
-        return FetchedSection(media[0], _found(folder / "medium.info.json", self.version))
+        return FetchedSection(media[0], _page_says(folder / "medium.info.json", self.version))
 
     def _command(self, section: Section, folder: Path) -> list[str]:
         # Cut where it was asked for: at key frames alone, words would be about seconds that they do not mean.
@@ -261,7 +261,7 @@ def _fault(words: str, exit_code: int) -> RefusedError:
     return AgainError("ytdlp_failed", f"yt-dlp: {words}", exit_code, most_attempts=2)
 
 
-def _found(path: Path, version: str) -> dict[str, Any]:
+def _page_says(path: Path, version: str) -> dict[str, Any]:
     """Read what the site says about the video."""
     said: dict[str, Any] = {}
     with suppress(FileNotFoundError, ValueError), path.open("rb") as file:

@@ -74,7 +74,7 @@ class Tries:
                 raise
 
     def _finished(
-        self, request: FetchRequest, part: Partial, found: Mapping[str, Any] | None = None
+        self, request: FetchRequest, part: Partial, page: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Check what came, and move it to its place."""
         if part.num_bytes == 0:
@@ -92,7 +92,7 @@ class Tries:
             "size_bytes": part.num_bytes,
             "content_type": notes.content_type,
             "final_url": notes.final_url,
-            **({} if found is None else {"found": dict(found)}),
+            **({} if page is None else {"page": dict(page)}),
         }
         self._journal.append(name_of(request.key), record)
         self._blobs.adopt(part.path, place)
@@ -112,7 +112,7 @@ class Tries:
             shutil.rmtree(folder, ignore_errors=True)
         if part.num_bytes > self._limits.max_bytes:
             raise RefusedError("too_large", f"want at most {self._limits.max_bytes} bytes", part.num_bytes)
-        return self._finished(request, part, fetched.found)
+        return self._finished(request, part, fetched.page_says)
 
     def _page_videos(self) -> PageVideos:
         with self._pages_lock:
