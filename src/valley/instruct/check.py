@@ -30,7 +30,7 @@ class Refusal:
     check: str
     reason: str
     detail: str
-    number: float
+    number: float | int
 
 
 @runtime_checkable

@@ -45,10 +45,10 @@ def check_all(written: Iterable[Written], checks: Sequence[Check], *, seed: int 
     return Sorted(_with_choices(kept, checks, seed), found.refused)
 
 
-def refuse(written: Written, check: str, reason: str, detail: str, number: float) -> Written:
+def refuse(written: Written, check: str, reason: str, detail: str, number: float | int) -> Written:
     """Turn an accepted conversation into a refused one."""
     last = written.tries[-1]
-    tried = Try(last.key, last.content, reason, detail, check, number)
+    tried = Try(last.key, last.content, reason, detail, check, float(number))
     return replace(written, draft=None, tries=(*written.tries[:-1], tried))
 
 
