@@ -1,4 +1,4 @@
-"""Ids that occur once, told from millions of others in sixteen bytes each."""
+"""Ids that occur once, told from millions of others in 16 to 32 bytes each."""
 
 from __future__ import annotations
 

@@ -3,7 +3,9 @@
 import io
 import json
 import logging
+import re
 import tarfile
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
@@ -441,3 +443,20 @@ def test_web_addresses_are_taken_where_the_caller_wants_them(tmp_path):
     assert bad.reason == "no_id"
     with pytest.raises(ConfigError, match="want media to be one of local, url"):
         read("webvid", path, settings={"media": "remote"})
+
+
+DOCS = Path(__file__).parents[3] / "docs" / "sources.md"
+
+
+def test_the_page_on_sources_has_a_row_for_each_and_its_example_works(tmp_path):
+    page = DOCS.read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)) == SOURCES.names()
+    names: dict = {}
+    exec(page.split("```python\n")[1].split("```")[0], names)
+    path = lines(
+        tmp_path / "a.jsonl", {"clip": "a", "words": "A dog.", "mood": "good"}, {"clip": "b", "words": 1}
+    )
+    bad = []
+    (item,) = names["SOURCE"].items(SourceOptions(path), on_bad=bad.append)
+    assert (item.id, item.path, item.metadata) == ("a", tmp_path / "a.mp4", {"mood": "good"})
+    assert [b.reason for b in bad] == ["bad_field"]
