@@ -46,6 +46,7 @@ PUBLIC = {
         "--json",
     },
     "probe": {"media", "--json"},
+    "shots": {"media", "--json", "--out", "-o", "--detector"},
     "synth": set(),
     "synth dataset": {"out", "--num-clips", "--seed", "--level"},
     "synth draw": {"out", "--num-scenes", "--seed", "--level"},

@@ -19,6 +19,7 @@ from valley.cli import (
     merge,
     plan,
     probe,
+    shots,
     synth,
     train,
 )
@@ -65,6 +66,7 @@ def version() -> None:
 app.command("chat")(chat.chat)
 app.command("plan")(plan.plan)
 app.command("probe")(probe.probe)
+app.command("shots")(shots.shots)
 app.add_typer(synth.app, name="synth")
 app.add_typer(data.app, name="data")
 app.add_typer(instruct.app, name="instruct")

@@ -1,0 +1,1 @@
+"""Shot detectors, one module each."""
