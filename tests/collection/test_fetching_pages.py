@@ -93,7 +93,7 @@ def test_a_section_is_fetched_and_what_the_site_says_comes_with_it(program, serv
     record = outcome.record
     assert record["path"].endswith(".mp4")
     assert record["final_url"] == "https://media.test/watch?v=17"
-    assert record["page"] == {
+    assert record["found"] == {
         "title": "A cat",
         "licence": "CC BY",
         "uploader": "Ann",
@@ -139,7 +139,7 @@ def test_what_it_says_is_a_reason(program, server, corpus, words, reason, attemp
 
 def test_no_file_is_a_fault_and_a_torn_note_is_none(program, server, corpus):
     assert fetch_one(corpus, server, page("nothing")).reason == "ytdlp_failed"
-    assert fetch_one(corpus, server, page("torn")).record["page"] == {"fetched_by": "yt-dlp 2025.12.08"}
+    assert fetch_one(corpus, server, page("torn")).record["found"] == {"fetched_by": "yt-dlp 2025.12.08"}
 
 
 def test_one_that_takes_too_long_is_ended_with_what_it_started(program, server, corpus):

@@ -86,7 +86,7 @@ class Fetcher:
         """Yield one outcome a key, in any order; requests are taken as they are needed.
 
         A record is ``{"sha256", "path", "size_bytes", "content_type", "final_url"}``, its path relative to
-        the collection's folder; for a section of a video on a page there is also "page": what the site says
+        the collection's folder; for a section of a video on a page there is also "found": what the site says
         about it. Close the iterator, or read it to its end, and nothing of it runs any more.
 
         Raises:

@@ -82,7 +82,7 @@ class FetchedSection:
     """
 
     file: Path
-    page_says: Mapping[str, Any]
+    page_says: Mapping[str, str]
 
 
 def section_url(page: str, start_s: float | int, end_s: float | int) -> str:
@@ -261,7 +261,7 @@ def _fault(words: str, exit_code: int) -> RefusedError:
     return AgainError("ytdlp_failed", f"yt-dlp: {words}", exit_code, most_attempts=2)
 
 
-def _page_says(path: Path, version: str) -> dict[str, Any]:
+def _page_says(path: Path, version: str) -> dict[str, str]:
     """Read what the site says about the video."""
     said: dict[str, Any] = {}
     with suppress(FileNotFoundError, ValueError), path.open("rb") as file:

@@ -92,7 +92,7 @@ class Tries:
             "size_bytes": part.num_bytes,
             "content_type": notes.content_type,
             "final_url": notes.final_url,
-            **({} if page is None else {"page": dict(page)}),
+            **({} if page is None else {"found": dict(page)}),
         }
         self._journal.append(name_of(request.key), record)
         self._blobs.adopt(part.path, place)
