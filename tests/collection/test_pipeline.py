@@ -152,7 +152,7 @@ def test_a_retry_mends_what_can_be_mended_and_no_other(tmp_path):
     num_looks = len(looked_at(folder))
     quick = "collection.pipeline_tasks:glance"
     with pytest.raises(
-        ConfigError, match="no fault has the reason tiemout; there are: empty_media 1, crashed 1"
+        ConfigError, match="no fault has the reason tiemout; there are: crashed 1, empty_media 1"
     ):
         retry(corpus, Running(EXECUTORS.get("inline"), task=quick, retry_reasons=frozenset({"tiemout"})))
     crashed = Running(EXECUTORS.get("inline"), task=quick, retry_reasons=frozenset({"crashed"}))

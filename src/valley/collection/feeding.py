@@ -6,6 +6,7 @@ opened here; a look at them is `valley.collection.looking`.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -20,7 +21,8 @@ from valley.collection.config import CollectConfig, LookSettings
 from valley.collection.corpus import Shard, Stages
 from valley.collection.executor import Job, Outcome
 from valley.collection.fetching import FetchRequest
-from valley.collection.walking import NamedItem, file_key, is_in, walk
+from valley.collection.remembered_places import Place, RememberedPlaces
+from valley.collection.walking import file_key, is_in, walk
 
 MOST_WAITING = 20_000
 """Jobs held ready: a few megabytes, and enough that the dearest can be taken first."""
@@ -89,7 +91,7 @@ class Feed:
             fetcher: for items with a url.
         """
         self.counts = Counts()
-        self._config = config
+        self._config = config.anchored()
         self._stages = stages
         self._wanted = wanted
         self._corpus = corpus
@@ -148,28 +150,38 @@ class Feed:
 
     def _work(self) -> None:
         try:
-            for is_remote, items in groupby(self._items(), key=lambda named: named.item.url is not None):
-                (self._take_remote if is_remote else self._take_local)(items)
+            with RememberedPlaces(self._corpus, self._config, self._wanted.shard) as remembered:
+                for is_remote, places in groupby(self._places(remembered), key=lambda place: place.is_remote):
+                    (self._take_remote if is_remote else self._take_local)(place.name for place in places)
         except BaseException as error:  # noqa: BLE001 - it is raised where the jobs are waited for
             self._error = error
         with self._changed:
             self._has_ended = True
             self._changed.notify_all()
 
-    def _items(self) -> Iterator[NamedItem]:
-        """Yield one item for each medium of the shard."""
+    def _places(self, remembered: RememberedPlaces) -> Iterator[Place]:
+        """Yield each medium of the shard once: first those that are remembered, then what else there is."""
+        known = self.counts.places
+        for place in remembered.recall():
+            if self._stopped.is_set():
+                return
+            if place.name not in known and (place.is_remote or os.path.exists(place.name)):  # noqa: PTH110
+                known.add(place.name)
+                yield place
         for named in walk(self._config):
             if self._stopped.is_set():
                 return
-            place = named.place
-            if place not in self.counts.places and is_in(self._wanted.shard, place):
-                self.counts.places.add(place)
-                yield named
+            name = named.place
+            if name not in known and is_in(self._wanted.shard, name):
+                known.add(name)
+                place = Place(name, named.item.url is not None)
+                remembered.add(place)
+                yield place
 
-    def _take_local(self, items: Iterable[NamedItem]) -> None:
-        for named in items:
+    def _take_local(self, names: Iterable[str]) -> None:
+        for name in names:
             try:
-                key = file_key(named.place)
+                key = file_key(name)
             except OSError:  # it is looked for again when the manifest is written, which says so
                 self.counts.num_missing += 1
                 continue
@@ -181,14 +193,14 @@ class Feed:
                     self._put(job_for_file(key, self._config.look))
                 continue
             known = self._stages.hashed.get(key) if key in self._stages.hashed else None
-            self._put_known(known, place=named.place)
+            self._put_known(known, place=name)
 
-    def _take_remote(self, items: Iterable[NamedItem]) -> None:
+    def _take_remote(self, urls: Iterable[str]) -> None:
         if self._wanted.lacking is not None:
-            for named in items:
-                self._put_known(self._stages.fetched.get(named.place))
+            for url in urls:
+                self._put_known(self._stages.fetched.get(url))
             return
-        for outcome in self._fetcher.fetch_all(self._requests(items)):
+        for outcome in self._fetcher.fetch_all(self._requests(urls)):
             self._stages.fetched.append(outcome.key, outcome.to_record())
             self.counts.num_fetched += 1
             self.counts.num_refused += outcome.record is None
@@ -196,9 +208,8 @@ class Feed:
             if self._stopped.is_set():
                 return
 
-    def _requests(self, items: Iterable[NamedItem]) -> Iterator[FetchRequest]:
-        for named in items:
-            url = named.place
+    def _requests(self, urls: Iterable[str]) -> Iterator[FetchRequest]:
+        for url in urls:
             if url in self._stages.fetched and url not in self._wanted.again:
                 self.counts.num_known += 1
             else:

@@ -29,7 +29,7 @@ from valley.collection.executor import (
     Outcome,
     RefusedError,
 )
-from valley.collection.feeding import Feed, Wanted
+from valley.collection.feeding import Feed, Fetches, Wanted
 from valley.collection.fetching import Fetcher, FetchLimits
 from valley.collection.looking import TASK, hash_file
 from valley.collection.selecting import OnPhase, Summary, select
@@ -78,6 +78,7 @@ class Running:
         executor: which runs the looks.
         num_workers: children, or workers on a cluster.
         task: what looks at a medium; another one for tests.
+        make_fetcher: what fetches into the collection; another one for tests.
         shard: only media of this one; the manifest is then not written.
         retry_reasons: faults with these are tried once more; None: none, empty: all.
         on_progress: is told after each medium.
@@ -87,6 +88,7 @@ class Running:
     executor: Executor
     num_workers: int = 1
     task: str = TASK
+    make_fetcher: Callable[[Path, FetchLimits], Fetches] = Fetcher
     shard: Shard = field(default_factory=Shard)
     retry_reasons: frozenset[str] | None = None
     on_progress: OnProgress = lambda progress: None
@@ -154,7 +156,7 @@ def retry(corpus: Path, running: Running) -> Result:
     with open_stages(corpus) as stages:
         known = fault_reasons(stages)
     if missing := reasons - known.keys():
-        there = ", ".join(f"{reason} {n}" for reason, n in known.most_common()) or "none at all"
+        there = ", ".join(f"{reason} {known[reason]}" for reason in sorted(known)) or "none at all"
         raise ConfigError(
             f"{corpus}: no fault has the reason {', '.join(sorted(missing))}; there are: {there}"
         )
@@ -192,7 +194,7 @@ class _Run:
         return self._progress
 
     def _look_at(self, wanted: Wanted) -> None:
-        fetcher = Fetcher(self._corpus, _fetch_limits(self._config))
+        fetcher = self._running.make_fetcher(self._corpus, _fetch_limits(self._config))
         with Feed(self._config, self._stages, wanted, corpus=self._corpus, fetcher=fetcher) as feed:
             while feed.wait():
                 running = self._running
