@@ -48,7 +48,8 @@ if "fail" in page:
 if "nothing" not in page:
     out.write_bytes(b"\\0\\0\\0\\x18ftypisom" + bytes(1000))
 out.with_name("medium.mp4.part").write_bytes(b"left over")
-info = {{"title": "A cat", "license": "CC BY", "uploader": "Ann", "webpage_url": page, "formats": [1]}}
+info = {{"title": " A cat" + chr(0xD83D), "upload_date": " ", "license": "CC BY", "formats": [1]}}
+info |= {{"uploader": "Ann", "webpage_url": page}}
 out.with_name("medium.info.json").write_text("{{torn" if "torn" in page else json.dumps(info))
 """
 
@@ -94,7 +95,7 @@ def test_a_section_is_fetched_and_what_the_site_says_comes_with_it(program, serv
     assert record["path"].endswith(".mp4")
     assert record["final_url"] == "https://media.test/watch?v=17"
     assert record["found"] == {
-        "title": "A cat",
+        "title": "A cat?",
         "licence": "CC BY",
         "uploader": "Ann",
         "page_url": "https://media.test/watch?v=17",

@@ -42,6 +42,7 @@ _POLL_S = 0.2
 _VERSION_TIMEOUT_S = 60.0
 _MOST_INFO_BYTES = 2**25
 _MOST_SAID_BYTES = 2**16
+_MOST_WORDS_CHARS = 1000
 # Towers see 224 to 448 px: more than 720 lines cost bytes alone.
 _FORMATS = "res:720"
 # Words of its error messages, lower case: (reason, may pass).
@@ -275,5 +276,12 @@ def _page_says(path: Path, version: str) -> dict[str, str]:
         "upload_date": "upload_date",
         "extractor_key": "site",
     }
-    found = {ours: said[theirs][:1000] for theirs, ours in names.items() if isinstance(said.get(theirs), str)}
-    return {**found, "fetched_by": f"yt-dlp {version}"}
+    found = {
+        ours: _clean(said[theirs]) for theirs, ours in names.items() if isinstance(said.get(theirs), str)
+    }
+    return {**{name: words for name, words in found.items() if words}, "fetched_by": f"yt-dlp {version}"}
+
+
+def _clean(words: str) -> str:
+    """Shorten what a stranger wrote; half a character, which no file can hold, becomes a question mark."""
+    return words.strip()[:_MOST_WORDS_CHARS].encode("utf-8", "replace").decode("utf-8")
