@@ -1,4 +1,4 @@
-"""Clips with known cuts and gradual transitions, for measuring shot detectors: moving textures, screens, film.
+"""Clips with known cuts and gradual transitions, for measuring shot detectors: textures, screens, film.
 
     >>> clip = generate(3, num_shots=12)
     >>> clip.cuts, clip.graduals
@@ -74,7 +74,7 @@ def generate(seed: int, *, num_shots: int = 14, film: Sequence[Sequence[Picture]
 
 def _duration(kind: str, random: Random) -> int:
     shortest, longest = {"dissolve": (8, 64), "fade": (12, 48), "wipe": (10, 36)}[kind]
-    return int(round(np.exp(random.uniform(np.log(shortest), np.log(longest)))))
+    return round(float(np.exp(random.uniform(np.log(shortest), np.log(longest)))))
 
 
 def _shots(num_shots: int, random: Random, film: Sequence[Sequence[Picture]]) -> Iterator[Shot]:

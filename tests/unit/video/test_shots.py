@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from generated_shots import generate
 from numpy.typing import NDArray
-from unit.video.moving import WIDTH_PX, coarse_of, mixed, scene
 
+from unit.video.moving import WIDTH_PX, coarse_of, mixed, scene
 from valley.video.cuts import find_cuts
 from valley.video.encoding import write_video
 from valley.video.gradual import find_fades, find_graduals
