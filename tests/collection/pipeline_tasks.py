@@ -19,22 +19,28 @@ def glance(*, path: str, size_bytes: int, sha256: str) -> dict:
     return {"sha256": known, "size_bytes": size_bytes, "found": found(path, known)}
 
 
-def glance_at_words(*, path: str, size_bytes: int, sha256: str) -> dict:
-    """Look at a file that is no medium at all: for runs that are about many."""
+def dangerous_words(*, path: str, size_bytes: int, sha256: str) -> dict:
+    """Look at a file that is no medium at all, for runs that are about many; or do what its name says."""
+    misbehave(Path(path).stem)
     known = sha256 or hash_file(path, size_bytes=size_bytes)
-    return {"sha256": known, "size_bytes": size_bytes, "found": made_up(known, 2.0)}
+    fault = {"fault": {"reason": "empty_media", "detail": "", "number": None, "attempts": 1}}
+    found = made_up(known, 2.0) if size_bytes else fault
+    return {"sha256": known, "size_bytes": size_bytes, "found": found}
 
 
 def dangerous(*, path: str, size_bytes: int, sha256: str) -> dict:
-    """Do what the file's name says."""
-    stem = Path(path).stem
+    """Do what the file's name says, else look."""
+    misbehave(Path(path).stem)
+    return glance(path=path, size_bytes=size_bytes, sha256=sha256)
+
+
+def misbehave(stem: str) -> None:
     if stem == "segfault":
         ctypes.string_at(0)
     if stem == "hang":
         time.sleep(3600)
     if stem == "claims_40_gb":
         bytearray(40 * 10**9)
-    return glance(path=path, size_bytes=size_bytes, sha256=sha256)
 
 
 def found(path: str, sha256: str) -> dict:

@@ -3,12 +3,18 @@
 import json
 import subprocess
 import sys
+import threading
+from collections import Counter
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from collection.collected import make_clips
+from collection.collected import digests, make_clips, same_time
 from valley.cli import run
+from valley.cli.collecting import progress_line
+from valley.collection.pipeline import Progress
 
 FREE = (
     "triage.fewest_pixels=null",
@@ -154,6 +160,61 @@ def test_a_wrong_word_says_what_was_wanted(words, error, tmp_path, monkeypatch, 
     assert run(["collect", *words]) == 1
     assert error in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def host(clips):
+    """Serve the clips from this machine."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *words):
+            return None
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(clips))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_urls_are_fetched_from_where_it_is_allowed(host, tmp_path, capsys):
+    rows = "".join(f"{host}/{n:04d}.mp4,A dog runs over a field.,CC0-1.0\n" for n in (0, 1, 7))
+    (tmp_path / "links.csv").write_text("url,caption,licence\n" + rows)
+    words = ["collect", "urls", str(tmp_path / "links.csv"), *PLAIN, "fetch.max_attempts=1", "--json"]
+    assert run([*words, "-o", str(tmp_path / "refused")]) == 2
+    assert said(capsys)["quarantined"] == {"private_address": 3}
+    allowed = [*words, "-o", str(tmp_path / "corpus"), "--allow-private-addresses"]
+    assert run(allowed) == 2
+    made = said(capsys)
+    assert (made["num_media"], made["num_fetched"], made["quarantined"]) == (2, 3, {"not_found": 1})
+    assert run(allowed) == 2
+    again = said(capsys)
+    assert (again["num_media"], again["num_fetched"], again["num_known"]) == (2, 0, 3)
+    assert run(["collect", "verify", str(tmp_path / "corpus")]) == 0
+
+
+def test_progress_tells_rate_refusals_and_time_left():
+    progress = Progress(num_known=10, num_done=20, num_fetched=4, reasons=Counter(timeout=2))
+    line = progress_line(progress, 60, 4.0)
+    assert line == "30/60 media  4 fetched  2 refused  5.0/s  0:06.0 left"
+    assert progress_line(progress, None, 4.0) == "30 media  4 fetched  2 refused  5.0/s"
+
+
+@pytest.mark.slow
+def test_ray_pool_and_inline_write_the_same_bytes(clips, tmp_path):
+    pytest.importorskip("ray")
+    made = {}
+    for executor in ("inline", "pool", "ray"):
+        corpus = tmp_path / executor
+        if made:
+            same_time(tmp_path / "inline", corpus)
+        words = ["collect", "folder", str(clips), "-o", str(corpus), *PLAIN[:-1], executor, "--workers", "2"]
+        command = [sys.executable, "-m", "valley", *words]  # Ray warns, and a process of its own may
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+        made[executor] = digests(corpus)
+    assert made["ray"] == made["pool"] == made["inline"]
 
 
 GUARDED = """

@@ -140,6 +140,23 @@ def test_dangerous_clips_are_four_faults_and_the_others_are_done(tmp_path):
     assert again.progress.num_done == 0  # two strikes are enough
 
 
+@pytest.mark.slow
+def test_a_thousand_clips_with_four_dangerous_ones_give_996_results(tmp_path):
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for number in range(996):
+        (folder / f"{number}.mp4").write_text(f"clip {number}")
+    for name in ("segfault", "hang", "claims_40_gb"):
+        (folder / f"{name}.mp4").write_text(name)
+    (folder / "empty.mp4").touch()
+    config = settings(folder, look={"timeout_s": 1.5, "timeout_s_per_mb": 0})
+    executor = EXECUTORS.get("pool").configured(max_memory_bytes=2**30)
+    task = "collection.pipeline_tasks:dangerous_words"
+    result = collect(config, tmp_path / "corpus", Running(executor, num_workers=2, task=task))
+    assert result.summary is not None
+    assert (result.summary.num_media, result.summary.quarantined.total()) == (996, 4)
+
+
 def test_a_retry_mends_what_can_be_mended_and_no_other(tmp_path):
     folder = make_clips(tmp_path / "clips", 2)
     shutil.copy(folder / "0000.mp4", folder / "segfault.mp4")

@@ -222,7 +222,7 @@ def describe(result: Result, corpus: Path) -> str:
         ("media", media + (f", {summary.num_pictures} pictures" if summary.num_pictures else "")),
         ("stretches", str(summary.num_clips)),
         ("shots", str(summary.num_shots)),
-        ("captions", str(summary.num_texts)),
+        ("texts", str(summary.num_texts)),
         *_counted("licences", summary.licences),
         *_counted("captions refused", summary.refused_texts),
         *_counted("quarantined", summary.quarantined),

@@ -22,7 +22,7 @@ from valley.collection.walking import NamedItem, walk
 from valley.manifest import UNKNOWN_LICENCE, as_us, clip_id, text_id
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a million of them are held
 class Owner:
     """The item that speaks for a medium: the first one with a licence, else the first.
 
