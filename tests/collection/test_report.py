@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from collection.small_corpus import SmallCorpus, make_corpus
-from valley.collection.histogram import DURATION_EDGES_S, draw_histogram, short_count, short_time
 from valley.collection.report import write_report
 from valley.collection.sheet import shot_tiles
 from valley.errors import ConfigError
 from valley.manifest import TABLES, read_table, write_table
+from valley.reporting.histogram import DURATION_EDGES_S, draw_histogram, short_count, short_time
 
 
 @pytest.fixture(scope="module")

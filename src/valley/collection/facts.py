@@ -8,17 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from valley.collection.histogram import DURATION_EDGES_S
 from valley.errors import MissingExtraError
 from valley.manifest import TABLES, UNKNOWN_LICENCE, read_table, table_path
+from valley.reporting.histogram import DURATION_EDGES_S
 
 if TYPE_CHECKING:
     import duckdb
 
 Row: TypeAlias = dict[str, Any]
-
-MOST_ROWS = 40
-"""Of a table whose rows are as many as the data want; the rest is summed up."""
 
 
 class Facts:

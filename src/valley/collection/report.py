@@ -6,49 +6,20 @@ under which licences, and samples of shots and words. Equal collections give equ
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from valley.collection.facts import MOST_ROWS, Facts, Row, open_facts
-from valley.collection.histogram import DURATION_EDGES_S, draw_histogram
+from valley.collection.facts import Facts, Row, open_facts
 from valley.collection.sheet import shot_tiles
-from valley.errors import MissingExtraError
 from valley.manifest import UNKNOWN_LICENCE
+from valley.reporting.histogram import DURATION_EDGES_S, draw_histogram
+from valley.reporting.page import write_page
+from valley.reporting.tables import Table, count, cut_table, share, shortened, spread
 
 MOST_KEPT_WORDS = 24
 MOST_REFUSED_WORDS = 24
 _TEMPLATE = "report.html.jinja"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of the page.
-
-    Attributes:
-        caption: said above it.
-        head: the names of the columns; the first column names the row.
-        rows: the cells as they are shown.
-        words: columns that hold words and not numbers, by index.
-        marked: rows that need the reader's eye, by index.
-        rest: what is said of rows that are left out.
-    """
-
-    caption: str
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    words: frozenset[int] = frozenset({0})
-    marked: frozenset[int] = frozenset()
-    rest: str = ""
-
-    @property
-    def is_wide(self) -> bool:
-        """Whether a phone has to show each row as a card of its own."""
-        return len(self.head) > 5 or len(self.words) > 1
 
 
 def write_report(corpus: Path, out: Path) -> Path:
@@ -58,24 +29,8 @@ def write_report(corpus: Path, out: Path) -> Path:
         MissingExtraError: Jinja2, duckdb or pyarrow is absent.
         ConfigError: the folder is no finished collection.
     """
-    try:
-        import jinja2
-    except ImportError as error:
-        raise MissingExtraError(wanted_by="a report", package="Jinja2", extra="data") from error
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"seconds": _seconds, "count": _count}
-    text = resources.files("valley.collection").joinpath(_TEMPLATE).read_text(encoding="utf-8")
-    page = environment.from_string(text).render(_contents(corpus))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        part.write_text(page, encoding="utf-8")
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
-    return out
+    filters = {"seconds": _seconds, "count": count}
+    return write_page(out, "valley.collection", _TEMPLATE, _contents(corpus), filters=filters)
 
 
 def _contents(corpus: Path) -> dict[str, Any]:
@@ -104,15 +59,15 @@ def _contents(corpus: Path) -> dict[str, Any]:
 
 def _tiles_of_totals(totals: Row) -> list[tuple[str, str]]:
     return [
-        (_count(totals["media"] - totals["pictures"]), "clips"),
-        (_count(totals["pictures"]), "pictures"),
+        (count(totals["media"] - totals["pictures"]), "clips"),
+        (count(totals["pictures"]), "pictures"),
         (_hours(totals["duration_s"]), "of video"),
         (_bytes(totals["size_bytes"]), "of files"),
-        (_count(totals["stretches"]), "named stretches"),
-        (_count(totals["shots"]), "shots"),
-        (_count(totals["kept"]), "texts kept"),
-        (_count(totals["refused"]), "texts refused"),
-        (_count(totals["quarantined"]), "in quarantine"),
+        (count(totals["stretches"]), "named stretches"),
+        (count(totals["shots"]), "shots"),
+        (count(totals["kept"]), "texts kept"),
+        (count(totals["refused"]), "texts refused"),
+        (count(totals["quarantined"]), "in quarantine"),
     ]
 
 
@@ -124,35 +79,41 @@ def _sources(facts: Facts) -> Table:
         [
             *(
                 r["source"] or "not said",
-                _count(r["media"]),
+                count(r["media"]),
                 _hours(r["duration_s"]),
                 _bytes(r["size_bytes"]),
             ),
-            *(_count(r[name]) for name in counts),
+            *(count(r[name]) for name in counts),
         ]
         for r in rows
     ]
-    return _cut("What came from where; kept and refused are texts", head, cells)
+    return cut_table("What came from where; kept and refused are texts", head, cells)
 
 
 def _quarantine(facts: Facts) -> Table:
     rows = facts.quarantine()
     cells = [
         [
-            *(r["reason"], r["stage"], _count(r["count"]), _numbers(r), str(r["attempts"])),
+            *(
+                r["reason"],
+                r["stage"],
+                count(r["count"]),
+                _numbers(r),
+                str(r["attempts"]),
+            ),
             f"{r['place']}: {r['detail']}" if r["detail"] else r["place"],
         ]
         for r in rows
     ]
     head = ["reason", "stage", "count", "least, middle, most number", "tries", "for example"]
-    return _cut("Media and items in quarantine, by reason", head, cells, words={0, 1, 5})
+    return cut_table("Media and items in quarantine, by reason", head, cells, words={0, 1, 5})
 
 
 def _refusals(facts: Facts) -> Table:
     rows = facts.refusals()
-    cells = [[r["reason"], _count(r["count"]), _numbers(r), _shortened(r["example"])] for r in rows]
+    cells = [[r["reason"], count(r["count"]), _numbers(r), shortened(r["example"])] for r in rows]
     head = ["reason", "count", "least, middle, most number", "for example"]
-    return _cut("Texts that were refused, by reason", head, cells, words={0, 3})
+    return cut_table("Texts that were refused, by reason", head, cells, words={0, 3})
 
 
 def _languages(facts: Facts) -> Table:
@@ -160,13 +121,13 @@ def _languages(facts: Facts) -> Table:
     total = sum(r["kept"] for r in rows)
     cells = [
         [
-            *(r["language"], _count(r["kept"]), _share(r["kept"], total), _count(r["refused"])),
+            *(r["language"], count(r["kept"]), share(r["kept"], total), count(r["refused"])),
             "" if r["score"] is None else f"{r['score']:.2f}",
         ]
         for r in rows
     ]
     head = ["language", "kept", "share", "refused", "how sure"]
-    return _cut("Texts by language (BCP-47; und: nobody knows)", head, cells)
+    return cut_table("Texts by language (BCP-47; und: nobody knows)", head, cells)
 
 
 def _licences(facts: Facts) -> Table:
@@ -175,15 +136,15 @@ def _licences(facts: Facts) -> Table:
         [
             r["licence"],
             r["evidence"] or "none",
-            _count(r["media"]),
+            count(r["media"]),
             _hours(r["duration_s"]),
-            _count(r["kept"]),
+            count(r["kept"]),
         ]
         for r in rows
     ]
     unknown = {number for number, r in enumerate(rows) if r["licence"] == UNKNOWN_LICENCE}
     head = ["licence", "where that is written", "media", "video", "texts kept"]
-    return _cut("Media by licence and evidence", head, cells, words={0, 1}, marked=unknown)
+    return cut_table("Media by licence and evidence", head, cells, words={0, 1}, marked=unknown)
 
 
 def _splits(facts: Facts) -> Table:
@@ -191,12 +152,12 @@ def _splits(facts: Facts) -> Table:
     total = sum(r["media"] for r in rows)
     cells = [
         [
-            *(r["split"], _count(r["media"]), _share(r["media"], total)),
-            *(_count(r["stretches"]), _count(r["shots"])),
+            *(r["split"], count(r["media"]), share(r["media"], total)),
+            *(count(r["stretches"]), count(r["shots"])),
         ]
         for r in rows
     ]
-    return _cut("Media by split", ["split", "media", "share", "stretches", "shots"], cells)
+    return cut_table("Media by split", ["split", "media", "share", "stretches", "shots"], cells)
 
 
 def _resolutions(facts: Facts) -> Table:
@@ -205,24 +166,11 @@ def _resolutions(facts: Facts) -> Table:
     cells = [
         [
             f"{r['width_px']} x {r['height_px']}" if r["width_px"] and r["height_px"] else "not known",
-            *(_count(r["media"]), _share(r["media"], total), _hours(r["duration_s"])),
+            *(count(r["media"]), share(r["media"], total), _hours(r["duration_s"])),
         ]
         for r in rows
     ]
-    return _cut("Media by size of the picture, in pixels", ["size", "media", "share", "video"], cells)
-
-
-def _cut(
-    caption: str,
-    head: Sequence[str],
-    cells: list[list[str]],
-    *,
-    words: set[int] | None = None,
-    marked: set[int] | None = None,
-) -> Table:
-    left = len(cells) - MOST_ROWS
-    rest = f"and {_count(left)} more rows" if left > 0 else ""
-    return Table(caption, head, cells[:MOST_ROWS], frozenset(words or {0}), frozenset(marked or ()), rest)
+    return cut_table("Media by size of the picture, in pixels", ["size", "media", "share", "video"], cells)
 
 
 def _durations(facts: Facts) -> list[dict[str, str]]:
@@ -231,20 +179,12 @@ def _durations(facts: Facts) -> list[dict[str, str]]:
     for name, row in facts.durations().items():
         if row["count"]:
             least, middle, most = (_seconds(row[which]) for which in ("least", "middle", "most"))
-            said = f"{_count(row['count'])}: shortest {least}, middle {middle}, longest {most}"
+            said = f"{count(row['count'])}: shortest {least}, middle {middle}, longest {most}"
             drawing = draw_histogram(
                 row["bins"], edges=DURATION_EDGES_S, title=f"{names[name]} by length. {said}"
             )
             drawn.append({"name": names[name], "said": said, "drawing": drawing})
     return drawn
-
-
-def _count(number: int) -> str:
-    return f"{number:,}"
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.1%}" if whole else ""
 
 
 def _hours(time_s: float) -> str:
@@ -263,16 +203,9 @@ def _seconds(time_s: float) -> str:
     return f"{minutes}:{seconds:04.1f}" if minutes else f"{seconds:.1f} s"
 
 
-def _numbers(row: Row) -> str:
-    if row["middle"] is None:
-        return ""
-    least, middle, most = (f"{row[name]:.4g}" for name in ("least", "middle", "most"))
-    return least if least == most else f"{least}, {middle}, {most}"
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 120 else text[:117] + "..."
-
-
 def _day(time_us: int | None) -> str:
     return "" if time_us is None else datetime.fromtimestamp(time_us / 1e6, timezone.utc).strftime("%Y-%m-%d")
+
+
+def _numbers(row: Row) -> str:
+    return spread(row["least"], row["middle"], row["most"])
