@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from valley.cli import text
+from valley.cli import exporting, text
 from valley.cli.options import AsJson
 from valley.errors import ConfigError, ConversationError
 
@@ -103,6 +103,9 @@ def convert(
     out.parent.mkdir(parents=True, exist_ok=True)
     count = write_jsonl(out, _counted(unique_ids(placed)))
     print(f"{out}: {count} conversations" + (f", {len(skipped)} items left out" if skipped else ""))
+
+
+app.command("export")(exporting.export)
 
 
 def _counted(conversations: Iterable[Conversation]) -> Iterator[Conversation]:

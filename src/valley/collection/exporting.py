@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import json
 import logging
-import re
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from valley.collection.describing import request_for
 from valley.collection.joining import Medium, Row, join_tables
 from valley.collection.tar_shards import Sample, ShardLimits, write_shards
-from valley.conversation import Conversation, Image, Video, assistant, to_record, user, write_jsonl
+from valley.conversation import Conversation, Image, Video, assistant, user, write_jsonl
 from valley.errors import UnknownNameError
+from valley.importers.exporting import llava_item, write_items
 from valley.importers.placing import place_media
 from valley.manifest import Split
 
@@ -32,7 +31,6 @@ _ANSWERS = ("caption", "description")  # what answers a request to describe; tag
 # The frame shown at a stretch's end is the next one's. A window of a conversation includes its end, to a
 # microsecond; this much before it, that frame is out.
 _BEFORE_END_US = 2
-_LLAVA_TOKEN = re.compile(r"<(?=(?:image|video)>)")
 
 _logger = logging.getLogger(__name__)
 
@@ -187,39 +185,7 @@ def _part(medium: Medium, text: Row) -> Image | Video:
 
 
 def _write_llava(out: Path, conversations: Iterable[Conversation]) -> int:
-    """Write a JSON list, an item a line."""
-    part = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.part")
-    count = 0
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write("[")
-            for count, conversation in enumerate(conversations, 1):
-                item = json.dumps(_llava_item(conversation), ensure_ascii=False)
-                file.write(("\n" if count == 1 else ",\n") + item)
-            file.write("\n]\n")
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
-    return count
-
-
-def _llava_item(conversation: Conversation) -> dict[str, Any]:
-    """Write the medium as a token in the words; words that spell one get a space into it."""
-    _, answer = conversation.messages
-    medium, asked = to_record(conversation)["messages"][0]["content"]
-    kind = medium["type"]
-    facts = dict(conversation.metadata)
-    return {
-        "id": conversation.id,
-        kind: medium["path"],
-        "conversations": [
-            {"from": "human", "value": f"<{kind}>\n{asked['text']}"},
-            {"from": "gpt", "value": _LLAVA_TOKEN.sub("< ", answer.text)},
-        ],
-        "language": conversation.language,
-        "data_source": facts.pop("source"),  # "source" is a folder to Valley's loader of 2023
-        **facts,
-    }
+    return write_items(out, map(llava_item, conversations))
 
 
 def _sample(corpus: Path, medium: Medium) -> Sample:

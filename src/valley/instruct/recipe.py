@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from valley.conversation import is_language_tag
+from valley.instruct.places import quarantine_path, store_path
 from valley.recipe import StrictSettings
 
 
@@ -98,9 +99,9 @@ class InstructSettings(StrictSettings):
     @property
     def store(self) -> Path:
         """Where raw replies are kept: beside what is written."""
-        return self.out.with_name(self.out.stem + "_calls")
+        return store_path(self.out)
 
     @property
     def quarantine(self) -> Path:
         """What was given up, with the raw replies."""
-        return self.out.with_name(self.out.stem + ".quarantine.jsonl")
+        return quarantine_path(self.out)

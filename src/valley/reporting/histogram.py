@@ -1,6 +1,6 @@
 """A histogram as a drawing in SVG: a bar a bin, the edges beneath, the counts above.
 
-Colours come from the page. Bins are those that people think in (seconds, then minutes; words by doubling),
+Colours come from the page. Bins are those that people think in (seconds, then minutes; words by halves of doubling),
 so that two pages can be laid side by side.
 """
 
@@ -14,7 +14,7 @@ from html import escape
 DURATION_EDGES_S = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 """Where bins begin; the last has no end."""
 
-NUM_WORDS_EDGES = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+NUM_WORDS_EDGES = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 """The same for words of a text."""
 
 _WIDTH, _HEIGHT = 360, 168  # fits a phone's width without shrinking its letters
