@@ -21,8 +21,8 @@ class GivenUp:
         task: of which kind it was to be.
         language: BCP-47 tag that was asked for.
         clip_id: about what.
-        check: which check refused the last reply; "reply" where it could not be read, "server" where there was
-            none.
+        check: which check refused the last reply; "reply" where it could not be read, "server" where there
+            was none.
         reason: a short word for counting.
         detail: what was wanted and what came.
         number: the number behind it.

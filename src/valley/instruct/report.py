@@ -1,7 +1,7 @@
 """A report on written conversations: one page of HTML that needs nothing beside it.
 
-What was accepted and given up, for which reasons and by which numbers, in which languages the answers really are,
-what it cost, how long answers are, under which licences, and samples of both with what was known.
+What was accepted and given up, for which reasons and by which numbers, in which languages the answers really
+are, what it cost, how long answers are, under which licences, and samples of both with what was known.
 """
 
 from __future__ import annotations

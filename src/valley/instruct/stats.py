@@ -1,7 +1,7 @@
 """What stands in a file of conversations and in its quarantine, counted in one pass over each.
 
-Languages are told by `valley.language_id`, which is not what the check of languages goes by alone: the share of
-answers in the language asked for is measured here, not repeated.
+Languages are told by `valley.language_id` alone, which is not how the check of languages does it: the share
+of answers in the language asked for is measured here, not repeated.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A histogram as a drawing in SVG: a bar a bin, the edges beneath, the counts above.
 
-Colours come from the page. Bins are those that people think in (seconds, then minutes; words by halves of doubling),
-so that two pages can be laid side by side.
+Colours come from the page. Bins are those that people think in (seconds, then minutes), or grow with the
+numbers (words), so that two pages can be laid side by side.
 """
 
 from __future__ import annotations
