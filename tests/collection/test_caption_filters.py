@@ -9,7 +9,7 @@ from caption_grammar import GRAMMARS, captions
 
 from valley.collection.caption_filter import FILTERS, Caption, CaptionFilter, CaptionSettings, Refusal
 from valley.collection.filters.repetition import repeated_share
-from valley.collection.languages import identify, is_spaceless, most_likely, normalised, units, words
+from valley.language_id import identify, is_spaceless, most_likely, normalised, units, words
 
 SETTINGS = CaptionSettings()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 
 import pytest
 from caption_grammar import GRAMMARS, captions
@@ -125,3 +127,29 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         CaptionSettings(fewest=5, most=4)
     with pytest.raises(UnknownNameError, match="length"):
         list(judge([Caption("a", "a dog")], CaptionSettings(filters=("lenght",))))
+
+
+ALONE = """
+import logging, socket, sys
+logging.basicConfig(stream=sys.stdout, format="%(levelname)s %(message)s")
+sys.modules["HanTa"] = None
+def no_network(*_, **__):
+    raise AssertionError("the network was asked")
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = no_network
+from valley.collection.caption_filter import Caption, CaptionSettings, judge
+texts = [f"a small red car drives past {n} old houses" for n in ("two", "three", "many", "some")]
+found = list(judge([Caption(t, t) for t in texts], CaptionSettings(near_duplicates="everywhere", balance=True)))
+print([j.language for j in found], found[0].phrases, "torch" in sys.modules)
+"""
+
+
+def test_without_a_tagger_it_says_so_once_and_takes_chunks_without_torch_or_network() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE], capture_output=True, text=True, check=True, timeout=120
+    )
+    warning, result = done.stdout.splitlines()
+    assert warning.startswith("WARNING en: phrases are chunks between stop words")
+    assert (
+        result
+        == "['en', 'en', 'en', 'en'] ('small red', 'red car', 'car drives', 'drives past', 'old houses') False"
+    )

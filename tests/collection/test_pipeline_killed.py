@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from collection.collected import digests, make_clips, run, same_time, settings
-from valley.collection.store import decode_key
+from valley.journal import decode_key
 
 SETTINGS = (
     "triage.fewest_pixels=null",

@@ -253,8 +253,8 @@ def _say_result(settings: InstructSettings, result: Result, *, as_json: bool) ->
     rows = [(name, *counts) for name, counts in sorted(result.by_task.items())]
     print(text.table(rows, header=("task", "written", "accepted")))
     print(
-        f"{settings.out}: {result.num_accepted} of {result.num_wanted} conversations; {result.num_calls} replies, "
-        f"{result.num_billed} paid for now; {dollars(result.cost_pico)} in all"
+        f"{settings.out}: {result.num_accepted} of {result.num_wanted} conversations; "
+        f"{result.num_calls} replies, {result.num_billed} paid for now; {dollars(result.cost_pico)} in all"
     )
     for reason, count in result.reasons.most_common():
         print(f"  given up, {reason}: {count}")

@@ -19,8 +19,8 @@ from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from valley.collection.languages import identify, normalised
 from valley.collection.source import UNKNOWN_LANGUAGE
+from valley.language_id import identify, normalised
 from valley.registry import Registry
 
 FILTERS = Registry("valley.collection.filters", attribute="FILTER", kind="caption filter")

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from valley.collection.config import CollectConfig
-from valley.collection.store import StageStore
 from valley.errors import ConfigError
+from valley.journal import Journal
 from valley.locking import locked
 from valley.recipe import checked
 
@@ -110,9 +110,9 @@ class Stages:
         looked: by SHA-256: what a look at the medium said.
     """
 
-    fetched: StageStore
-    hashed: StageStore
-    looked: StageStore
+    fetched: Journal
+    hashed: Journal
+    looked: Journal
 
     @property
     def num_torn(self) -> int:
@@ -131,9 +131,9 @@ def open_stages(corpus: Path) -> Iterator[Stages]:
     folder = corpus / STAGES_FOLDER
     with ExitStack() as stack:
         yield Stages(
-            stack.enter_context(StageStore(folder, "fetch", FETCH_VERSION)),
-            stack.enter_context(StageStore(folder, "hash", HASH_VERSION)),
-            stack.enter_context(StageStore(folder, "look", LOOK_VERSION)),
+            stack.enter_context(Journal(folder, "fetch", FETCH_VERSION)),
+            stack.enter_context(Journal(folder, "hash", HASH_VERSION)),
+            stack.enter_context(Journal(folder, "look", LOOK_VERSION)),
         )
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from valley.collection.caption_filter import Caption, CaptionSettings, Refusal
-from valley.collection.languages import normalised, units
 from valley.errors import MissingExtraError
+from valley.language_id import normalised, units
 
 DUPLICATE = "duplicate_text"
 NEAR_DUPLICATE = "near_duplicate_text"

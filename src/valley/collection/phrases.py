@@ -19,8 +19,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from valley.collection.languages import is_spaceless, primary, segments
 from valley.errors import MissingExtraError
+from valley.language_id import is_spaceless, primary, segments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -33,9 +33,9 @@ from valley.collection.feeding import Feed, Fetches, Wanted
 from valley.collection.fetching import Fetcher, FetchLimits
 from valley.collection.looking import TASK, hash_file
 from valley.collection.selecting import OnPhase, Summary, select
-from valley.collection.store import StageStore
 from valley.collection.walking import is_file_key, path_and_size
 from valley.errors import ConfigError
+from valley.journal import Journal
 
 # The child had no time to say the hash.
 _WITHOUT_HASH = frozenset({CRASHED, TIMEOUT, OUT_OF_MEMORY, LOST, ERROR})
@@ -272,7 +272,7 @@ def _again(stages: Stages, reasons: frozenset[str] | None) -> frozenset[str]:
     )
 
 
-def _fault(store: StageStore, key: str) -> dict[str, Any]:
+def _fault(store: Journal, key: str) -> dict[str, Any]:
     record = store.get(key)
     assert record is not None  # the store named the key
     return record["fault"]

@@ -11,13 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
+from valley.language_id import UNKNOWN_LANGUAGE
 from valley.manifest import UNKNOWN_LICENCE, TextKind
 from valley.registry import Registry
 
 SOURCES = Registry("valley.collection.sources", attribute="SOURCE", kind="source")
-
-UNKNOWN_LANGUAGE = "und"
-"""BCP-47 for words whose language nobody said; the language filter finds it out."""
 
 
 @dataclass(frozen=True)

@@ -8,20 +8,25 @@ together: "the red ball hits the blue one" and "the blue one hits the red ball" 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 
 from valley.instruct import lexicon
 from valley.instruct.evidence import Fact
-from valley.instruct.languages import UNSPACED, primary
+from valley.instruct.languages import UNSPACED
 from valley.instruct.lexicon import Mention
+from valley.language_id import primary
 
 _NOUN_FIRST = frozenset(("es", "fr", "pt", "it", "ar", "vi", "id"))
 """Languages whose colours stand behind the noun."""
 
 _NEAR = 14
 """So many letters may stand between a colour and its noun: a size, an article's end."""
+
+_LONGEST_COLOR, _LONGEST_WORD = 24, 48
+"""In letters; a longer one is none."""
 
 _CUT = re.compile(
     r"[.;:!?。\n]+(?!\d)|,\s+(?=(?:and|then|while|which|who|that|but|because|so|after|before|"
@@ -66,7 +71,7 @@ class Clause:
         collides: something hits or pushes.
         is_cause: says why.
         on_its_own: says that nothing is the cause.
-        denies: says that something is not.
+        denied_at: where in the text the first word stands that says that something is not.
         first: says what comes first.
         then: says what comes later than the clause before.
         after: begins with what comes earlier than the next clause.
@@ -82,10 +87,15 @@ class Clause:
     collides: bool = False
     is_cause: bool = False
     on_its_own: bool = False
-    denies: bool = False
+    denied_at: int | None = None
     first: bool = False
     then: bool = False
     after: bool = False
+
+    @property
+    def denies(self) -> bool:
+        """Whether it says that something is not."""
+        return self.denied_at is not None
 
 
 def clauses_of(text: str, language: str, *, about: tuple[Thing, ...] = ()) -> list[Clause]:
@@ -109,7 +119,7 @@ def things_in(text: str, language: str) -> tuple[Thing, ...]:
     return tuple(dict.fromkeys(t for t, _ in _things(lexicon.normal(text), language)))
 
 
-@cache
+@lru_cache(maxsize=4096)
 def clauses_of_fact(fact: Fact, language: str) -> tuple[Clause, ...]:
     """Cut a fact into clauses, by its own language, or by the given one where nobody knows it."""
     return tuple(clauses_of(fact.text, language if fact.language == "und" else fact.language))
@@ -126,6 +136,7 @@ def _clause(text: str, language: str) -> Clause:
     used = {span for _, spans in pairs for span in spans}
     colors = [m for m in _longest(lexicon.find("colors", text, language)) if (m.start, m.end) not in used]
     words = {m.name for m in lexicon.find("numbers", text, language)}
+    denial = lexicon.first_of("denials", text, language)
     return Clause(
         text,
         things,
@@ -137,7 +148,7 @@ def _clause(text: str, language: str) -> Clause:
         collides=lexicon.has("collisions", text, language),
         is_cause=lexicon.has("causes", text, language),
         on_its_own=lexicon.has("on_its_own", text, language),
-        denies=lexicon.has("denials", text, language),
+        denied_at=denial.start if denial else None,
         first=lexicon.has("first", text, language),
         then=lexicon.has("then", text, language),
         after=lexicon.has("after", text, language),
@@ -146,41 +157,42 @@ def _clause(text: str, language: str) -> Clause:
 
 def _things(text: str, language: str) -> list[tuple[Thing, tuple[tuple[int, int], ...]]]:
     """Pair colours with the nouns beside them; give each thing with the places of its words."""
-    colors = _longest(lexicon.find("colors", text, language))
+    free = {m.start: m for m in _longest(lexicon.find("colors", text, language))}
     shapes = _longest(lexicon.find("shapes", text, language))
-    plain = _plain_things(text, language)
-    free = list(colors)
+    plain = [Mention("", m.start, m.end) for m in lexicon.every("things", text, language)]
     found: list[tuple[int, Thing, tuple[tuple[int, int], ...]]] = []
+    places = sorted(free)
     for noun in sorted([*shapes, *plain], key=lambda m: m.start):
-        color = _beside(noun, free, text, language)
+        color = _beside(noun, free, places, text, language)
         if color is not None:
-            free.remove(color)
-        name = noun.name if noun in shapes else None
+            del free[color.start]
+        name = noun.name or None
         if name is None and color is None:
             continue
         spans = ((noun.start, noun.end), *([(color.start, color.end)] if color else []))
         found.append((noun.start, Thing(color.name if color else None, name), spans))
-    for color in free:
+    for color in free.values():
         word = _word_beside(color, text, language)
         if word is not None:
             found.append((color.start, Thing(color.name, "~" + word), ((color.start, color.end),)))
     return [(thing, spans) for _, thing, spans in sorted(found, key=lambda f: f[0])]
 
 
-def _plain_things(text: str, language: str) -> list[Mention]:
-    found, at = [], 0
-    while (m := lexicon.first_of("things", text[at:], language)) is not None:
-        found.append(Mention("", at + m.start, at + m.end))
-        at += m.end
-    return found
-
-
-def _beside(noun: Mention, colors: list[Mention], text: str, language: str) -> Mention | None:
+def _beside(
+    noun: Mention, free: Mapping[int, Mention], places: Sequence[int], text: str, language: str
+) -> Mention | None:
+    """Find the colour of a noun among those that are free; `places` are those of all colours, in order."""
     if primary(language) in _NOUN_FIRST:
-        near = [c for c in colors if 0 <= c.start - noun.end <= _NEAR]
+        first, last = bisect_left(places, noun.end), bisect_right(places, noun.end + _NEAR)
+        near = [free[k] for k in places[first:last] if k in free]
         between = [text[noun.end : c.start] for c in near]
     else:
-        near = [c for c in reversed(colors) if 0 <= noun.start - c.end <= _NEAR]
+        first, last = (
+            bisect_left(places, noun.start - _NEAR - _LONGEST_COLOR),
+            bisect_left(places, noun.start),
+        )
+        near = [free[k] for k in reversed(places[first:last]) if k in free]
+        near = [c for c in near if 0 <= noun.start - c.end <= _NEAR]
         between = [text[c.end : noun.start] for c in near]
     return next(
         (c for c, b in zip(near, between, strict=True) if not re.search(r"[,、，]| (?:and|y|et|und|e) ", b)),
@@ -193,11 +205,13 @@ def _word_beside(color: Mention, text: str, language: str) -> str | None:
     if primary(language) in UNSPACED:
         found = _CHARACTERS_BEHIND.match(text, color.end)
     elif primary(language) in _NOUN_FIRST:
-        found = _WORD_BEFORE.search(text[: color.start])
+        found = _WORD_BEFORE.search(text[max(0, color.start - _LONGEST_WORD) : color.start])
     else:
         found = _WORD_BEHIND.match(text, color.end)
     word = found[1] if found else None
-    return None if word is None or word in stop_words(language) else word
+    if word is None or word in stop_words(language) or lexicon.has("becomes", word, language):
+        return None  # "se vuelve amarillo": a verb before a colour is no noun
+    return word
 
 
 @cache
@@ -211,7 +225,11 @@ def stop_words(language: str) -> frozenset[str]:
 
 def _longest(found: list[Mention]) -> list[Mention]:
     """Leave out what lies inside of something longer."""
-    return [m for m in found if not any(o.start <= m.start and m.end <= o.end and o != m for o in found)]
+    kept: list[Mention] = []
+    for mention in sorted(found, key=lambda m: (m.start, -m.end)):
+        if not kept or mention.end > kept[-1].end:
+            kept.append(mention)
+    return kept
 
 
 def _same(one: str | None, other: str | None) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from valley.language_id import primary
+
 NAMES: Mapping[str, str] = {
     "ar": "Arabic",
     "bn": "Bengali",
@@ -40,12 +42,7 @@ NAMES: Mapping[str, str] = {
 }
 
 UNSPACED = frozenset(("zh", "ja", "th", "lo", "my", "km"))
-"""Written without spaces between words: lengths are counted in characters, two to a word."""
-
-
-def primary(tag: str) -> str:
-    """Give the language of a BCP-47 tag: "zh" of "zh-Hant"."""
-    return tag.split("-")[0].lower()
+"""Written without spaces between words: lengths are counted in characters, three to two words."""
 
 
 def name_of(tag: str) -> str:
@@ -55,7 +52,7 @@ def name_of(tag: str) -> str:
 
 
 def num_words(text: str, tag: str) -> int:
-    """Count words, or in a language without spaces between words half the letters."""
+    """Count words, or in a language without spaces between words two for every three letters."""
     if primary(tag) in UNSPACED:
-        return (sum(c.isalnum() for c in text) + 1) // 2
+        return (2 * sum(c.isalnum() for c in text) + 2) // 3
     return len(text.split())

@@ -9,17 +9,28 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any, Literal, TypeAlias
 
-from valley.instruct.languages import UNSPACED, primary
+from valley.instruct.languages import UNSPACED
+from valley.language_id import primary
 
 NamedList: TypeAlias = Literal["colors", "shapes", "directions", "numbers"]
 PlainList: TypeAlias = Literal[
-    "things", "causes", "on_its_own", "collisions", "denials", "first", "then", "after", "affirms", "declines"
+    "things",
+    "causes",
+    "on_its_own",
+    "collisions",
+    "denials",
+    "becomes",
+    "first",
+    "then",
+    "after",
+    "affirms",
+    "declines",
 ]
 
 
@@ -65,9 +76,14 @@ def has(words: PlainList, text: str, language: str) -> bool:
 
 def first_of(words: PlainList, text: str, language: str) -> Mention | None:
     """Find the first of the words in a `normal` text."""
+    return next(every(words, text, language), None)
+
+
+def every(words: PlainList, text: str, language: str) -> Iterator[Mention]:
+    """Find the words in a `normal` text, in order."""
     pattern: str | None = _lists()[words].get(primary(language))
-    found = _whole(pattern, language).search(text) if pattern else None
-    return Mention(words, found.start(), found.end()) if found else None
+    if pattern:
+        yield from (Mention(words, m.start(), m.end()) for m in _whole(pattern, language).finditer(text))
 
 
 @cache

@@ -12,7 +12,8 @@ from valley.instruct.task import ReplyError
 _FENCE = re.compile(r"```(?:json)?\s*\n?(.*?)```", re.DOTALL | re.IGNORECASE)
 _THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
 _REFUSED = re.compile(
-    r"^\W*(?:i(?:'m| am) (?:sorry|unable)|sorry\b|i (?:cannot|can't|won't) (?:help|assist|comply|create|provide)|"
+    r"^\W*(?:i(?:'m| am) (?:sorry|unable)|sorry\b|"
+    r"i (?:cannot|can't|won't) (?:help|assist|comply|create|provide)|"
     r"抱歉|对不起|lo siento|no puedo ayudar|je suis désolé|es tut mir leid|desculpe)",
     re.IGNORECASE,
 )
@@ -32,11 +33,17 @@ def read_reply(reply: Reply) -> tuple[Any, bool]:
         raise ReplyError("truncated", "the reply was cut off: write less")
     text = _THOUGHT.sub("", reply.content).strip()
     for candidate in (text, *_FENCE.findall(text), _between_braces(text)):
-        try:
-            return json.loads(candidate), candidate != text
-        except ValueError:
-            continue
+        value = _parsed(candidate)
+        if value is not None:
+            return value, candidate != text
     return _mended(text), True
+
+
+def _parsed(text: str) -> Any:  # noqa: ANN401
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def _between_braces(text: str) -> str:

@@ -1,5 +1,4 @@
-"""A run: from a collection to checked conversations, many at once, in an order that does not depend on the
-wire.
+"""A run: from a collection to checked conversations, many at once, in an order of its own.
 
 Nothing of a run is kept but the raw replies. What was asked before comes out of the store, so a run that
 was killed begins anew and pays for the rest.
@@ -121,8 +120,8 @@ def wanted_of(settings: InstructSettings) -> list[Wanted]:
     )
     if not found:
         raise ConfigError(
-            f"{settings.corpus}: there is nothing to write about: want clips with words about them and a known "
-            "licence (or --allow-unknown-licence)"
+            f"{settings.corpus}: there is nothing to write about: want clips with words about them and "
+            "a known licence (or --allow-unknown-licence)"
         )
     return found
 

@@ -1,5 +1,4 @@
-"""What only a model can tell of a sample: whether a question can be answered without the clip, and how
-good it is.
+"""What only a model can tell: whether a question needs the clip, and how good an answer is.
 
 Both are asked through the same gateway, and paid for once. A reply that cannot be read decides nothing.
 """

@@ -1,5 +1,4 @@
-"""Write one conversation: ask, read, check; ask again with the reason; draw afresh; give up with the raw
-reply.
+"""Write one conversation: ask, read, check; ask again with the reason; draw afresh; give up.
 
 Every request goes through the gateway, which answers from its store what was asked before: doing all of
 this again costs nothing.
@@ -10,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from valley.errors import BackendError
 from valley.instruct.check import Check, Refusal
@@ -26,6 +25,7 @@ MODES: tuple[Mode, ...] = ("json_schema", "tools", "prompt")
 MOST_TOKENS = 8192
 
 
+@runtime_checkable
 class Asks(Protocol):
     """What sends a request: the gateway's client."""
 
@@ -128,7 +128,7 @@ class Writer:
         return Written(wanted, None, tuple(tries), model, cost, billed)
 
     def judge(self, reply: Reply, wanted: Wanted) -> tuple[Draft | None, bool, Try | None]:
-        """Read and check a reply: (the draft if it is accepted, whether it was mended, else what is wrong)."""
+        """Read and check a reply: (the draft if it is accepted, whether it was mended, what is wrong)."""
         try:
             value, mended = read_reply(reply)
             draft = wanted.task.parse(value, wanted.evidence, wanted.language, draw=wanted.draw)

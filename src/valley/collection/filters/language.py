@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from valley.collection.caption_filter import Caption, CaptionSettings, Refusal
-from valley.collection.languages import are_close, is_spaceless, matches, most_likely
 from valley.collection.source import UNKNOWN_LANGUAGE
+from valley.language_id import are_close, is_spaceless, matches, most_likely
 
 _ENOUGH_CHARACTERS, _ENOUGH_SPACELESS = 24, 6  # letters, before the model is believed against the source
 

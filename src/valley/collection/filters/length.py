@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from valley.collection.caption_filter import Caption, CaptionSettings, Refusal
-from valley.collection.languages import is_spaceless, units
+from valley.language_id import is_spaceless, units
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from valley.collection.caption_filter import Caption, CaptionSettings, Refusal
-from valley.collection.languages import is_spaceless, units
+from valley.language_id import is_spaceless, units
 
 FEWEST_UNITS = 8
 """Of shorter texts nothing is said: "a dog and a dog" is one."""

@@ -73,12 +73,19 @@ def _meets(thing: Thing, clause: Clause) -> bool:
 
 
 def _is_hit(thing: Thing, known: Known) -> bool:
-    """Whether a fact names a thing behind another one in a collision."""
+    """Whether a fact names a thing behind another one in a collision, or behind the word for it."""
     return any(
-        clause.collides and any(thing.fits(t) for t in clause.things[1:])
-        for _, clauses in known
+        any(thing.fits(t) for t in _struck(clause, fact.language))
+        for fact, clauses in known
         for clause in clauses
+        if clause.collides
     )
+
+
+def _struck(clause: Clause, language: str) -> tuple[Thing, ...]:
+    word = lexicon.first_of("collisions", clause.text, language)
+    is_first = word is not None and clause.lead_at is not None and word.start < clause.lead_at
+    return clause.things if is_first else clause.things[1:]
 
 
 CHECK = GroundedCause()

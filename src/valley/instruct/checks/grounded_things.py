@@ -13,9 +13,9 @@ from valley.instruct import claims, lexicon
 from valley.instruct.check import Refusal
 from valley.instruct.claims import Clause, Thing
 from valley.instruct.evidence import Evidence, Fact
-from valley.instruct.languages import primary
 from valley.instruct.task import Draft
 from valley.instruct.versions import content_version
+from valley.language_id import primary
 
 Known = Sequence[tuple[Fact, tuple[Clause, ...]]]
 
@@ -43,7 +43,8 @@ class GroundedThings:
         return None
 
     def _check_clause(self, clause: Clause, known: Known, draft: Draft) -> Refusal | None:
-        if clause.denies and (clause.lead_at is None or clause.lead_at > MOST_LEAD):
+        # What is named before the denial is there: "the blue square does not move".
+        if clause.denied_at is not None and (clause.lead_at is None or clause.denied_at < clause.lead_at):
             return self._check_denial(clause, known, draft)
         for thing in clause.things if clause.named else ():
             if thing.color is not None and not stands_in(thing, known, draft.language):
@@ -70,8 +71,6 @@ class GroundedThings:
 
 
 MOST_DENIAL = 60
-MOST_LEAD = 6
-"""What is named so early is what the clause is about, and is there: "the blue square does not move"."""
 
 _THERE_IS = {
     "en": ("there is no", "there are no", "there isn't", "no "),

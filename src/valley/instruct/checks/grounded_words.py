@@ -13,10 +13,11 @@ from pathlib import Path
 from valley.instruct.check import Refusal
 from valley.instruct.claims import stop_words
 from valley.instruct.evidence import Evidence
-from valley.instruct.languages import UNSPACED, primary
+from valley.instruct.languages import UNSPACED
 from valley.instruct.lexicon import normal
 from valley.instruct.task import Draft
 from valley.instruct.versions import content_version
+from valley.language_id import primary
 
 MOST_UNKNOWN: Mapping[str, float] = {
     "short_caption": 0.45,

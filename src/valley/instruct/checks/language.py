@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from valley.instruct.check import Refusal
 from valley.instruct.evidence import Evidence
-from valley.instruct.languages import UNSPACED, num_words, primary
+from valley.instruct.languages import UNSPACED, num_words
 from valley.instruct.task import Draft
 from valley.instruct.versions import content_version
-from valley.language_id import are_close, most_likely, normalised
+from valley.language_id import are_close, most_likely, normalised, primary
 
 FEWEST_WORDS = 4
 """Shorter texts are judged together with the others of the conversation."""
@@ -87,20 +88,28 @@ _RANGES: tuple[tuple[str, int, int], ...] = (
 )
 
 
+_UNSPACED_SCRIPTS = frozenset(("Japanese", "Han", "Thai"))
+
+
 def _script_of(text: str) -> str | None:
-    """Name the script of most letters; None for Latin. A text with kana is Japanese."""
-    counts: dict[str, int] = {}
-    for character in text:
-        if character.isalpha():
-            code = ord(character)
-            name = next((n for n, first, last in _RANGES if first <= code <= last), "Latin")
-            counts[name] = counts.get(name, 0) + 1
-    if not counts:
-        return None
-    if counts.get("Japanese", 0) >= 2:
+    """Name the script of most words; None for Latin. A text with kana is Japanese.
+
+    Words are counted and not letters, or a few long names would outweigh a Chinese sentence.
+    """
+    counts: Counter[str] = Counter()
+    for word in text.split():
+        scripts = [_script_of_letter(c) for c in word if c.isalpha()]
+        counts.update(s for s in scripts if s in _UNSPACED_SCRIPTS)
+        counts.update({s for s in scripts if s not in _UNSPACED_SCRIPTS})
+    if counts["Japanese"] >= 2:
         return "Japanese"
-    most = max(counts, key=lambda n: counts[n])
+    most = max(counts, key=lambda name: counts[name], default="Latin")
     return None if most == "Latin" else most
+
+
+def _script_of_letter(letter: str) -> str:
+    code = ord(letter)
+    return next((name for name, first, last in _RANGES if first <= code <= last), "Latin")
 
 
 CHECK = Language()

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from valley.instruct.check import Refusal
 from valley.instruct.evidence import Evidence
-from valley.instruct.languages import primary
 from valley.instruct.task import Draft
 from valley.instruct.tasks._written import RULES
 from valley.instruct.versions import content_version
+from valley.language_id import primary
 
 PHRASES: Mapping[str, tuple[str, ...]] = {
     "en": (
@@ -49,7 +49,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         r"\bcomo (?:uma? )?(?:ia|modelo de linguagem)\b",
         r"\bde acordo com (?:a|o|as|os) (?:legendas?|descriç|text)",
     ),
-    "ar": (r"نموذج لغوي", r"(?:وفق[اً]*|بناءً على|حسب) (?:النص|الوصف|الترجمة|الحقائق)"),
+    "ar": (r"نموذج لغوي", r"(?:وفق[اً]*|بناءً? على|حسب) (?:ال|لل|ل)?(?:نص|وصف|ترجمة|حقائق)"),
     "ru": (r"языков\w+ модел", r"(?:согласно|судя по) (?:описани|субтитр|текст|факт)"),
     "ja": (r"言語モデル", r"(?:字幕|説明文|テキスト|キャプション)によ(?:ると|れば)"),
     "hi": (r"भाषा मॉडल",),

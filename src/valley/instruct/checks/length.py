@@ -19,7 +19,7 @@ ANSWER_WORDS: Mapping[str, tuple[int, int]] = {
     "summary_with_chapters": (10, 400),
     "dialogue": (1, 120),
 }
-"""Fewest and most words of an answer; two letters count as a word where words are not spaced."""
+"""Fewest and most words of an answer; three letters count as two words where words are not spaced."""
 
 OTHER_ANSWERS = (1, 120)
 QUESTION_WORDS = (2, 80)

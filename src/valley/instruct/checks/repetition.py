@@ -8,9 +8,10 @@ from pathlib import Path
 from valley.instruct.check import Refusal
 from valley.instruct.checks.turns import bare
 from valley.instruct.evidence import Evidence
-from valley.instruct.languages import UNSPACED, primary
+from valley.instruct.languages import UNSPACED
 from valley.instruct.task import Draft
 from valley.instruct.versions import content_version
+from valley.language_id import primary
 
 MOST_SHARE = 0.4
 FEWEST_PIECES = 12

@@ -17,10 +17,10 @@ _UNIT = (
     r"(?:s|sec|secs|second|seconds|秒|segundos?|sekunden?|secondes?|secondi|сек\w*|ثوان\w*|ثاني\w*|सेकंड|초)"
 )
 _RANGE = re.compile(
-    rf"(\d{{1,5}}(?:[.,]\d{{1,3}})?)\s*{_UNIT}?\s*(?:-|–|—|to|a|bis|à|至|到|〜|~)\s*(\d{{1,5}}(?:[.,]\d{{1,3}})?)\s*{_UNIT}(?!\w)",
+    rf"(\d{{1,5}}(?:[.,]\d{{1,3}})?)\s{{0,3}}{_UNIT}?\s{{0,3}}(?:-|–|—|to|a|bis|à|至|到|〜|~)\s{{0,3}}(\d{{1,5}}(?:[.,]\d{{1,3}})?)\s{{0,3}}{_UNIT}(?!\w)",
     re.IGNORECASE,
 )
-_SINGLE = re.compile(rf"(\d{{1,5}}(?:[.,]\d{{1,3}})?)\s*{_UNIT}(?![A-Za-z])", re.IGNORECASE)
+_SINGLE = re.compile(rf"(\d{{1,5}}(?:[.,]\d{{1,3}})?)\s{{0,3}}{_UNIT}(?![A-Za-z])", re.IGNORECASE)
 _CLOCK = re.compile(r"(?<![\d:])(\d{1,2}):([0-5]\d)(?::([0-5]\d))?(?![\d:])")
 
 

@@ -33,6 +33,9 @@ Rules:
 - For each turn, list the ids of the facts that the answer rests on.
 """
 
+MOST = 1e9
+"""A number of a reply is a count or a time in seconds."""
+
 Details = Callable[[Mapping[str, Any], Evidence], Mapping[str, Any]]
 
 
@@ -180,6 +183,7 @@ def number(reply: Mapping[str, Any], name: str) -> float:
         ReplyError: it is none.
     """
     value = reply.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not -MOST < value < MOST:  # not infinite, and no number at all is false as well
         raise ReplyError("schema", f'"{name}": want a number, got {json.dumps(value)[:40]}')
     return float(value)

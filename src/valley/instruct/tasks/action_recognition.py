@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from valley.instruct.evidence import Evidence
-from valley.instruct.languages import primary
 from valley.instruct.task import ReplyError
 from valley.instruct.tasks._written import WrittenTask, is_video_with_words
+from valley.language_id import primary
 
 
 def _action(reply: Mapping[str, Any], evidence: Evidence) -> Mapping[str, Any]:

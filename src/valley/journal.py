@@ -1,4 +1,4 @@
-"""Keep what a stage found out, one line a key, so that a kill at any byte loses no more than the last line.
+"""Keep what was found out, one line a key, so that a kill at any byte loses no more than the last line.
 
 Each line is a checksum, a key without blanks, and JSON::
 
@@ -45,28 +45,28 @@ class _Place(NamedTuple):
     offset: int
 
 
-class StageStore:
-    """The lines of one stage at one version, of all writers; and a file of our own once something is added.
+class Journal:
+    """The lines of one name at one version, of all writers; and a file of our own once something is added.
 
     What other writers add later is seen when the folder is opened again.
 
     Attributes:
-        folder: where the files of this stage lie.
+        folder: where the files of this journal lie.
         num_torn: how many lines were passed over, torn or with a wrong checksum.
 
     Example:
-        ``with StageStore(corpus / "stages", "look", 1) as store: store.append(key, {"width": 640})``
+        ``with Journal(corpus / "stages", "look", 1) as store: store.append(key, {"width": 640})``
     """
 
-    def __init__(self, folder: Path, stage: str, version: int) -> None:
+    def __init__(self, folder: Path, name: str, version: int) -> None:
         """Read the keys of what is there.
 
         Args:
-            folder: of all stages; this one is `<stage>@<version>` in it, and is made once something is added.
-            stage: its name.
-            version: of what the stage does; lines of another version are not seen.
+            folder: of all journals; this one is `<name>@<version>` in it, made once something is added.
+            name: what is noted, such as the stage that finds it out.
+            version: of whoever finds it out; lines of another version are not seen.
         """
-        self.folder = folder / f"{stage}@{version}"
+        self.folder = folder / f"{name}@{version}"
         self.num_torn = 0
         self._conflicts: dict[str, None] = {}
         self._places: dict[str, _Place] = {}
@@ -105,10 +105,11 @@ class StageStore:
             self.flush()
 
     def flush(self) -> None:
-        """Wait until the disk has what was added."""
-        if self._writer is not None and self._num_unsynced:
+        """Wait until the disk has what was added before; another thread may add meanwhile."""
+        num_unsynced = self._num_unsynced
+        if self._writer is not None and num_unsynced:
             _sync(self._writer.fileno())
-        self._num_unsynced = 0
+        self._num_unsynced -= num_unsynced
         self._synced_s = time.monotonic()
 
     def keys(self) -> KeysView[str]:
@@ -148,7 +149,7 @@ class StageStore:
     def __contains__(self, key: str) -> bool:
         return key in self._places
 
-    def __enter__(self) -> StageStore:
+    def __enter__(self) -> Journal:
         return self
 
     def __exit__(

