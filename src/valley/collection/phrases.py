@@ -244,7 +244,7 @@ def _stop_pattern(language: str) -> re.Pattern[str] | None:
 # -- a tagger ------------------------------------------------------------------------------------------------
 
 MODELS = {"en": "morphmodel_en.pgz", "de": "morphmodel_ger.pgz", "nl": "morphmodel_dutch.pgz"}
-"""HanTa's models, which lie in its wheel."""
+"""HanTa's models, which lie in its wheel. In memory: 40 MB, 20 MB, and 0.8 GB for Dutch, in each process."""
 
 _NOUNS = {"en": ("NN", "NP"), "de": ("NN", "NE"), "nl": ("N(", "SPEC(")}
 _ADJECTIVES = {"en": ("AJ",), "de": ("ADJ(A)",), "nl": ("ADJ(prenom",)}
