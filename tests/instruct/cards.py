@@ -26,7 +26,8 @@ def card(*texts: str | tuple[str, float, float], language: str = "en", **more: A
     end_s = 0.0 if kind == "image" else duration_s
     placed = [(t, 0.0, end_s) if isinstance(t, str) else t for t in texts]
     named = tuple(
-        ClipText(f"t{n}", text_kind, language, text, float(a), float(b)) for n, (text, a, b) in enumerate(placed)
+        ClipText(f"t{n}", text_kind, language, text, float(a), float(b))
+        for n, (text, a, b) in enumerate(placed)
     )
     clip = Clip(
         "c", "m", kind, Path("a.mp4"), 0.0, end_s, "made", "a", LICENCE, "said", texts=named, shots=shots

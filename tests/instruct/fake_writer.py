@@ -1,9 +1,9 @@
 """A server that writes conversations about synthetic clips, fails as real ones do, and keeps books.
 
-It knows the truth of every scene by its English caption, which stands in the prompt. With `lies` it changes one
-fact in that share of its conversations, and notes which. Faults are drawn from the request and how often it came,
-so that a run can be repeated. What it bills, it bills by the bytes of the request: the books say what was paid
-for twice.
+It knows the truth of every scene by its English caption, which stands in the prompt. With `lies` it changes
+one fact in that share of its conversations, and notes which. Faults are drawn from the request and how often
+it came, so that a run can be repeated. It bills by the bytes of the request: the books say what was paid for
+twice.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -156,7 +156,9 @@ class FakeWriter:
             chance -= share
         return "none"
 
-    async def _answer(self, asked: dict[str, Any], key: str, fault: str, mode: str, send: Any) -> None:
+    async def _answer(  # noqa: C901
+        self, asked: dict[str, Any], key: str, fault: str, mode: str, send: Any
+    ) -> None:
         content = self.write(asked, key)
         finish, refusal = "stop", None
         if fault == "malformed":
@@ -250,7 +252,8 @@ def _false(told: list[ObjectTruth], rng: random.Random) -> tuple[str, list[Objec
     moving = [n for n, o in enumerate(told) if o.direction is not None]
     hit = [n for n, o in enumerate(told) if o.event == "pushed"]
     timed = [n for n, o in enumerate(told) if o.start_s is not None]
-    kinds = ["color", "shape", "count"]
+    free_colors = [c for c in COLORS if all(c not in (o.color, o.to_color) for o in told)]
+    kinds = [*(["color"] if free_colors else []), "shape", "count"]
     kinds += ["direction"] if moving else []
     kinds += ["cause"] if hit else []
     starts = sorted(o.start_s for o in told if o.start_s is not None)
@@ -258,9 +261,8 @@ def _false(told: list[ObjectTruth], rng: random.Random) -> tuple[str, list[Objec
     kind = rng.choice(kinds)
     changed = list(told)
     if kind == "color":
-        free = [c for c in COLORS if all(c not in (o.color, o.to_color) for o in told)]
         n = rng.randrange(len(told))
-        changed[n] = replace(told[n], color=rng.choice(free))
+        changed[n] = replace(told[n], color=rng.choice(free_colors))
     elif kind == "shape":
         n = rng.randrange(len(told))
         free = [s for s in SHAPES if s != told[n].shape]
@@ -362,7 +364,7 @@ _NUMBER = {
 }
 
 
-def _turns(
+def _turns(  # noqa: C901
     told: list[ObjectTruth],
     truth: Truth,
     language: str,
@@ -447,7 +449,7 @@ def _seen(item: ObjectTruth, language: str) -> str:
     return {
         "en": f"It is all about {it}: nothing else is to be seen in the clip from its beginning to its end.",
         "zh": f"整段视频里只有{it}，从头到尾都看不到别的东西，背景也没有什么变化，画面一直是这样。",
-        "es": f"Todo gira en torno a una sola cosa, {it}; desde el principio hasta el final no se ve nada más.",
+        "es": f"Todo gira en torno a una sola cosa, {it}; de principio a fin no se ve nada más.",
     }[language]
 
 

@@ -241,7 +241,10 @@ SENTENCES: Mapping[str, tuple[str, ...]] = {
 
 WITH_NAMES: Mapping[str, tuple[str, ...]] = {
     "en": ("Señor González greets Madame Lefèvre in front of the Schlosspark in Düsseldorf.",),
-    "zh": ("视频里，Michael Jackson 在 Madison Square Garden 的舞台上跳舞。", "他用 iPhone 15 Pro 打开了 YouTube。"),
+    "zh": (
+        "视频里，Michael Jackson 在 Madison Square Garden 的舞台上跳舞。",
+        "他用 iPhone 15 Pro 打开了 YouTube。",
+    ),
     "es": ("John Smith abre su portátil MacBook Pro y entra en Google Maps.",),
     "de": ("Michael Jackson tanzt auf der Bühne des Madison Square Garden in New York.",),
     "fr": ("John Smith ouvre son ordinateur MacBook Pro et lance Google Maps.",),

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from instruct.cards import card, draft
 from instruct.sentences import SENTENCES, WITH_NAMES
-
 from valley.instruct.check import CHECKS, Check, Refusal
 from valley.instruct.checks.language import other_language
 from valley.instruct.run import checks_of
@@ -102,7 +102,9 @@ ODD = (
     "F1 [F2] {x} ``` <video>",
     "सफ़ेद 三角形 triángulo",
 )
-TEXT = st.text(max_size=120) | st.sampled_from(ODD) | st.lists(st.sampled_from(ODD), max_size=5).map("; ".join)
+TEXT = (
+    st.text(max_size=120) | st.sampled_from(ODD) | st.lists(st.sampled_from(ODD), max_size=5).map("; ".join)
+)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
@@ -131,7 +133,9 @@ def test_no_text_frightens_a_check(question: str, answer: str, fact: str, langua
             float(first.number)
 
 
-SAME_READER = [n for n in NAMES if n.startswith("grounded_") and n not in ("grounded_things", "grounded_words")]
+SAME_READER = [
+    n for n in NAMES if n.startswith("grounded_") and n not in ("grounded_things", "grounded_words")
+]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +164,13 @@ REFUSED: list[tuple[str, str, Any, tuple[tuple[str, str], ...], dict[str, Any]]]
     ("length", "answer_too_long", EN, (turn_of("word " * 200),), {"task": "counting"}),
     ("length", "question_too_long", EN, (turn_of("Yes.", "why " * 99),), {}),
     ("length", "question_too_short", EN, (turn_of("Yes.", "Why?"),), {}),
-    ("length", "answer_too_short", ZH, (turn_of("一条狗。"),), {"task": "long_description", "language": "zh"}),
+    (
+        "length",
+        "answer_too_short",
+        ZH,
+        (turn_of("一条狗。"),),
+        {"task": "long_description", "language": "zh"},
+    ),
     ("repetition", "loop", EN, (turn_of(LOOP),), {}),
     ("repetition", "loop", ZH, (turn_of("厨师正在切洋葱，" * 10),), {"language": "zh"}),
     ("repetition", "same_answer", EN, (turn_of(LONG), turn_of(LONG, "And then?")), {}),
@@ -226,7 +236,12 @@ REFUSED: list[tuple[str, str, Any, tuple[tuple[str, str], ...], dict[str, Any]]]
         "question_leak",
         "answer_in_question",
         EN,
-        (turn_of("The square moves because the circle hits it.", "Does the square move because the circle hits it?"),),
+        (
+            turn_of(
+                "The square moves because the circle hits it.",
+                "Does the square move because the circle hits it?",
+            ),
+        ),
         {"task": "causal_inference"},
     ),
     (
@@ -239,18 +254,42 @@ REFUSED: list[tuple[str, str, Any, tuple[tuple[str, str], ...], dict[str, Any]]]
     ("grounded_things", "ungrounded_thing", EN, (turn_of("A green circle moves to the right."),), {}),
     ("grounded_things", "ungrounded_thing", EN, (turn_of("The red triangle moves to the right."),), {}),
     ("grounded_things", "ungrounded_shape", EN, (turn_of("A triangle moves to the right."),), {}),
-    ("grounded_things", "ungrounded_color", EN, (turn_of("It is purple.", "Which colour has the circle?"),), {}),
+    (
+        "grounded_things",
+        "ungrounded_color",
+        EN,
+        (turn_of("It is purple.", "Which colour has the circle?"),),
+        {},
+    ),
     ("grounded_things", "denies_fact", EN, (turn_of("There is no red circle."),), {}),
     ("grounded_things", "ungrounded_thing", ZH, (turn_of("绿色的圆形向右移动。"),), {"language": "zh"}),
     ("grounded_things", "ungrounded_thing", ZH, (turn_of("红色的三角形向右移动。"),), {"language": "zh"}),
     ("grounded_things", "denies_fact", ZH, (turn_of("没有红色的圆形。"),), {"language": "zh"}),
     ("grounded_things", "ungrounded_thing", ES, (turn_of("El círculo verde se mueve."),), {"language": "es"}),
     ("grounded_things", "ungrounded_thing", FR, (turn_of("Un cercle vert se déplace."),), {"language": "fr"}),
-    ("grounded_things", "ungrounded_thing", DE, (turn_of("Der grüne Kreis bewegt sich."),), {"language": "de"}),
+    (
+        "grounded_things",
+        "ungrounded_thing",
+        DE,
+        (turn_of("Der grüne Kreis bewegt sich."),),
+        {"language": "de"},
+    ),
     ("grounded_things", "ungrounded_thing", COOK, (turn_of("A cook in a black apron cuts onions."),), {}),
     ("grounded_directions", "ungrounded_direction", EN, (turn_of("The red circle moves to the left."),), {}),
-    ("grounded_directions", "ungrounded_direction", EN, (turn_of("It moves up.", "Where does the red circle go?"),), {}),
-    ("grounded_directions", "ungrounded_direction", ZH, (turn_of("红色的圆形向左移动。"),), {"language": "zh"}),
+    (
+        "grounded_directions",
+        "ungrounded_direction",
+        EN,
+        (turn_of("It moves up.", "Where does the red circle go?"),),
+        {},
+    ),
+    (
+        "grounded_directions",
+        "ungrounded_direction",
+        ZH,
+        (turn_of("红色的圆形向左移动。"),),
+        {"language": "zh"},
+    ),
     (
         "grounded_directions",
         "ungrounded_direction",
@@ -276,7 +315,13 @@ REFUSED: list[tuple[str, str, Any, tuple[tuple[str, str], ...], dict[str, Any]]]
     ("grounded_numbers", "ungrounded_number", EN, (turn_of("There are seven objects in it."),), {}),
     ("grounded_numbers", "ungrounded_number", EN, (turn_of("There are 12 objects in it."),), {}),
     ("grounded_numbers", "ungrounded_number", ZH, (turn_of("视频里一共有五个物体。"),), {"language": "zh"}),
-    ("grounded_numbers", "ungrounded_number", ES, (turn_of("En total se ven siete objetos."),), {"language": "es"}),
+    (
+        "grounded_numbers",
+        "ungrounded_number",
+        ES,
+        (turn_of("En total se ven siete objetos."),),
+        {"language": "es"},
+    ),
     ("grounded_numbers", "ungrounded_number", FR, (turn_of("On voit sept objets."),), {"language": "fr"}),
     ("grounded_numbers", "ungrounded_number", DE, (turn_of("Man sieht sieben Dinge."),), {"language": "de"}),
     (
@@ -293,7 +338,13 @@ REFUSED: list[tuple[str, str, Any, tuple[tuple[str, str], ...], dict[str, Any]]]
         (turn_of("First the green cross acts, and then the red circle."),),
         {},
     ),
-    ("grounded_order", "wrong_order", ZH, (turn_of("首先是蓝色的方形有动作，然后是红色的圆形。"),), {"language": "zh"}),
+    (
+        "grounded_order",
+        "wrong_order",
+        ZH,
+        (turn_of("首先是蓝色的方形有动作，然后是红色的圆形。"),),
+        {"language": "zh"},
+    ),
     (
         "grounded_order",
         "wrong_order",
@@ -309,7 +360,13 @@ REFUSED: list[tuple[str, str, Any, tuple[tuple[str, str], ...], dict[str, Any]]]
         {},
     ),
     ("grounded_cause", "denies_cause", EN, (turn_of("The blue square moves on its own."),), {}),
-    ("grounded_cause", "denies_cause", ES, (turn_of("El cuadrado azul se mueve por su cuenta."),), {"language": "es"}),
+    (
+        "grounded_cause",
+        "denies_cause",
+        ES,
+        (turn_of("El cuadrado azul se mueve por su cuenta."),),
+        {"language": "es"},
+    ),
     ("grounded_cause", "denies_cause", ZH, (turn_of("蓝色的方形自己移动。"),), {"language": "zh"}),
     ("grounded_words", "ungrounded_name", COOK, (turn_of("The cook is called Gordon and cuts onions."),), {}),
     (
@@ -358,7 +415,11 @@ FINE: list[tuple[str, Any, tuple[tuple[str, str], ...], dict[str, Any]]] = [
         "choices",
         COOK,
         (turn_of("A"),),
-        {"task": "action_recognition", "choices": ("cuts two onions", "runs", "sits", "eats"), "right_choice": 0},
+        {
+            "task": "action_recognition",
+            "choices": ("cuts two onions", "runs", "sits", "eats"),
+            "right_choice": 0,
+        },
     ),
     (
         "question_leak",
@@ -374,7 +435,12 @@ FINE: list[tuple[str, Any, tuple[tuple[str, str], ...], dict[str, Any]]] = [
     ("grounded_things", ZH, (turn_of("红色的圆形撞上了蓝色的方形。"),), {"language": "zh"}),
     ("grounded_things", ES, (turn_of("El círculo es rojo y el cuadrado es azul."),), {"language": "es"}),
     ("grounded_things", FR, (turn_of("Le cercle rouge heurte le carré bleu."),), {"language": "fr"}),
-    ("grounded_things", DE, (turn_of("Das blaue Quadrat wird vom roten Kreis getroffen."),), {"language": "de"}),
+    (
+        "grounded_things",
+        DE,
+        (turn_of("Das blaue Quadrat wird vom roten Kreis getroffen."),),
+        {"language": "de"},
+    ),
     ("grounded_things", EN, (turn_of("红色的圆形撞上了蓝色的方形。"),), {"language": "zh"}),
     ("grounded_things", ZH, (turn_of("The red circle hits the blue square."),), {}),
     ("grounded_things", COOK, (turn_of("A cook in a white apron cuts onions."),), {}),
@@ -388,20 +454,45 @@ FINE: list[tuple[str, Any, tuple[tuple[str, str], ...], dict[str, Any]]] = [
     ("grounded_directions", RU, (turn_of("Красный круг движется вправо."),), {"language": "ru"}),
     ("grounded_numbers", EN, (turn_of("Two objects are named in it: a circle and a square."),), {}),
     ("grounded_numbers", EN, (turn_of("It happens from 2 to 4 s, after 3 seconds."),), {}),
-    ("grounded_numbers", COOK, (turn_of("There are two onions."),), {"task": "counting", "details": {"count": 2}}),
+    (
+        "grounded_numbers",
+        COOK,
+        (turn_of("There are two onions."),),
+        {"task": "counting", "details": {"count": 2}},
+    ),
     ("grounded_numbers", SHOTS, (turn_of("The video has two shots."),), {}),
     ("grounded_numbers", ZH, (turn_of("视频里一共有两个物体。"),), {"language": "zh"}),
     ("grounded_numbers", ES, (turn_of("Hay dos figuras."),), {"language": "es"}),
     ("grounded_order", EN, (turn_of("First the red circle acts, and then the green cross."),), {}),
     ("grounded_order", EN, (turn_of("After the red circle moves, the blue square is pushed."),), {}),
     ("grounded_order", ZH, (turn_of("首先是红色的圆形有动作，然后是蓝色的方形。"),), {"language": "zh"}),
-    ("grounded_order", ES, (turn_of("Primero actúa el círculo rojo y luego el cuadrado azul."),), {"language": "es"}),
+    (
+        "grounded_order",
+        ES,
+        (turn_of("Primero actúa el círculo rojo y luego el cuadrado azul."),),
+        {"language": "es"},
+    ),
     ("grounded_cause", EN, (turn_of("Because the red circle hits the blue square."),), {}),
     ("grounded_cause", EN, (turn_of("The green cross changes on its own."),), {}),
-    ("grounded_cause", ZH, (turn_of("因为红色的圆形撞上了它。", "蓝色的方形为什么移动？"),), {"language": "zh"}),
+    (
+        "grounded_cause",
+        ZH,
+        (turn_of("因为红色的圆形撞上了它。", "蓝色的方形为什么移动？"),),
+        {"language": "zh"},
+    ),
     ("grounded_cause", ES, (turn_of("Porque el círculo rojo choca con él."),), {"language": "es"}),
-    ("grounded_words", COOK, (turn_of("A cook who wears a white apron is cutting onions in the kitchen."),), {}),
-    ("grounded_words", COOK, (turn_of("Das ist ein Koch in einer Küche mit Schürze und Messer."),), {"language": "de"}),
+    (
+        "grounded_words",
+        COOK,
+        (turn_of("A cook who wears a white apron is cutting onions in the kitchen."),),
+        {},
+    ),
+    (
+        "grounded_words",
+        COOK,
+        (turn_of("Das ist ein Koch in einer Küche mit Schürze und Messer."),),
+        {"language": "de"},
+    ),
     ("grounded_words", COOK, (turn_of("That cannot be told from the video."),), {"task": "unanswerable"}),
     ("language", ZH, (turn_of("好的。", "真的吗？"),), {"language": "zh"}),
     ("language", EN, (turn_of("Michael Jackson."),), {}),

@@ -1,17 +1,18 @@
-"""The gateway over HTTP against a server that fails as real ones do: nothing is paid for twice, nothing is lost."""
+"""The gateway over HTTP, against a server that fails as real ones do: nothing is paid for twice."""
 
 import asyncio
 import json
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable
 from pathlib import Path
 
 import httpx
 import pytest
-from instruct.fake_writer import FakeWriter, Running, known_truths
 
-from valley.errors import BackendError, ConfigError
+from instruct.fake_writer import FakeWriter, Running, known_truths
+from valley.errors import ConfigError, ValleyError
 from valley.instruct.gateway.budget import Budget, BudgetSpentError, Price
 from valley.instruct.gateway.client import GatewayClient, NotStoredError, RejectedError
 from valley.instruct.gateway.governor import Governor, retry_after_s
@@ -52,12 +53,16 @@ async def ask_all(
 
         async def one(asked: dict[str, object]) -> object:
             async with gate:
-                try:
-                    return await client.complete(asked)
-                except BackendError as error:
-                    return error
+                return await outcome(client.complete(asked))
 
         return await asyncio.gather(*map(one, bodies))
+
+
+async def outcome(asking: Awaitable[object]) -> object:
+    try:
+        return await asking
+    except ValleyError as error:
+        return error
 
 
 @pytest.fixture
@@ -129,7 +134,8 @@ def test_a_worker_may_be_killed(store: Path) -> None:
     script = (
         "import sys, json, asyncio; sys.path.insert(0, sys.argv[1]);"
         "from pathlib import Path; import instruct.test_gateway as t;"
-        "asyncio.run(t.ask_all(t.settings(Path(sys.argv[2]), sys.argv[3]), [t.body(n) for n in range(16)], 16))"
+        "told = t.settings(Path(sys.argv[2]), sys.argv[3]);"
+        "asyncio.run(t.ask_all(told, [t.body(n) for n in range(16)], 16))"
     )
     with running as writer:
         told = settings(store, running.base_url)
@@ -180,14 +186,11 @@ def test_the_cap_holds_and_is_exact(store: Path) -> None:
 
         async def spend() -> int:
             async with GatewayClient(lambda: ensure(told)) as client:
-                done = 0
                 for n in range(50):
-                    try:
-                        await client.complete(body(n))
-                        done += 1
-                    except BudgetSpentError as error:
-                        assert "$0.0200" in str(error)
-                        return done
+                    reply = await outcome(client.complete(body(n)))
+                    if isinstance(reply, BudgetSpentError):
+                        assert "$0.0200" in str(reply)
+                        return n
                 raise AssertionError("the cap did not hold")
 
         done = asyncio.run(spend())
@@ -265,7 +268,7 @@ def test_a_key_is_what_changes_the_answer() -> None:
 def test_money_is_whole_numbers() -> None:
     price = Price.of("0.15", "0.6")
     assert price.cost(1_000_000, 0) == 150_000_000_000
-    assert sum(price.cost(1, 0) for _ in range(10**6)) == price.cost(10**6, 0)
+    assert sum(price.cost(1, 0) for _ in range(10**4)) == price.cost(10**4, 0)
     budget = Budget({"*": price}, max_usd="0.000001")
     held = budget.reserve("m", 2, 1)
     with pytest.raises(BudgetSpentError, match="the cap is"):

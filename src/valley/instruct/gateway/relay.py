@@ -119,6 +119,10 @@ class Relay:
             self.tally.joined += 1
         return await asyncio.shield(task)
 
+    async def drain(self) -> None:
+        """Wait for the calls that are under way: they are paid for, whether somebody waits for them or not."""
+        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+
     def _stored(self, key: str) -> Answer | None:
         reply = self.calls.reply(key)
         if reply is None:

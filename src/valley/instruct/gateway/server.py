@@ -177,6 +177,7 @@ class _Gateway:
                 yield
             finally:
                 watch.cancel()
+                await self.relay.drain()
 
     async def _end_when_idle(self) -> None:
         while self.settings.idle_s is not None:

@@ -10,12 +10,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from valley.errors import BackendError
+from valley.errors import BackendError, ConfigError
 from valley.instruct.gateway.budget import Price
 from valley.instruct.gateway.server import FILE_NAME, GatewaySettings, run
+from valley.locking import locked
 
 START_WITHIN_S = 30.0
+STOP_WITHIN_S = 180.0
+"""A gateway that is stopped waits for the calls that are under way: they are paid for."""
+
 LOG_NAME = "gateway.log"
+STARTING_NAME = "starting.lock"
 
 _STARTED: list[subprocess.Popen[bytes]] = []
 """Nobody waits for a gateway: it ends by itself, after its starter. Its handle is kept for as long."""
@@ -66,12 +71,23 @@ def ensure(settings: GatewaySettings) -> Address:
     Raises:
         BackendError: it does not start; the message has what it said.
     """
-    found = find(settings.store, fingerprint=settings.fingerprint)
-    if found is not None:
-        return found
+    until_s = time.monotonic() + START_WITHIN_S + STOP_WITHIN_S
+    while True:
+        found = find(settings.store, fingerprint=settings.fingerprint)
+        if found is not None:
+            return found
+        try:  # of several that want one at once, one starts it
+            with locked(settings.store / STARTING_NAME, taken="somebody else starts it"):
+                return find(settings.store, fingerprint=settings.fingerprint) or _start(settings)
+        except ConfigError as error:
+            if time.monotonic() > until_s:
+                raise BackendError(f"{settings.store}: no gateway: {error}") from error
+            time.sleep(0.05)
+
+
+def _start(settings: GatewaySettings) -> Address:
     if (other := find(settings.store)) is not None:
         stop(settings.store, other)
-    settings.store.mkdir(parents=True, exist_ok=True)
     log = settings.store / LOG_NAME
     with log.open("wb") as file:
         process = subprocess.Popen(
@@ -99,9 +115,14 @@ def ensure(settings: GatewaySettings) -> Address:
 def stop(store: Path, address: Address) -> None:
     """Let the gateway of a store end, and wait until it has."""
     ask(address, "POST", "/stop")
-    until_s = time.monotonic() + START_WITHIN_S
+    until_s = time.monotonic() + STOP_WITHIN_S
     while (store / FILE_NAME).exists() and time.monotonic() < until_s:
         time.sleep(0.05)
+    _forget_ended()
+
+
+def _forget_ended() -> None:
+    _STARTED[:] = [process for process in _STARTED if process.poll() is None]
 
 
 def _main() -> None:

@@ -183,7 +183,6 @@ def number(reply: Mapping[str, Any], name: str) -> float:
         ReplyError: it is none.
     """
     value = reply.get(name)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not -MOST < value < MOST:  # not infinite, and no number at all is false as well
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -MOST < value < MOST:
         raise ReplyError("schema", f'"{name}": want a number, got {json.dumps(value)[:40]}')
     return float(value)
