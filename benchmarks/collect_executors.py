@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from valley.collection.executor import EXECUTORS, Job
-from valley.collection.store import StageStore
+from valley.journal import Journal
 
 LOOP = "loop"
 BLOCK = bytes(2**16)
@@ -183,13 +183,13 @@ def measure_store(num_records: int) -> dict[str, Any]:
     padding = "x" * 900
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        with StageStore(Path(folder), "look", 1) as store:
+        with Journal(Path(folder), "look", 1) as store:
             for number in range(num_records):
                 key = hashlib.sha256(str(number).encode()).hexdigest()
                 store.append(key, {"number": number, "padding": padding})
         written_s = time.perf_counter() - started
         started, started_cpu = time.perf_counter(), time.process_time()
-        with StageStore(Path(folder), "look", 1) as store:
+        with Journal(Path(folder), "look", 1) as store:
             num_keys = len(store.keys())
         wall_s, cpu_s = time.perf_counter() - started, time.process_time() - started_cpu
     return {

@@ -24,7 +24,7 @@ from valley.collection.corpus import FETCH_VERSION, HASH_VERSION, LOOK_VERSION, 
 from valley.collection.feeding import MOST_WAITING
 from valley.collection.pipeline import Running, collect
 from valley.collection.remembered_places import Place, RememberedPlaces
-from valley.collection.store import encode_line
+from valley.journal import encode_line
 
 URL = "https://clips.example/videos"
 

@@ -9,7 +9,7 @@ The rule: a cut is found if the detector says a transition within 2 frames of it
 says one from 2 frames before its beginning to 2 after its end; each counts once. PySceneDetect tells places
 and no kinds, so in the columns "any kind" a transition may be found as either; what is left over is counted
 against both kinds there. In the others the kind must be right, and what is left over is counted against its
-own. Film (of --clips) is mixed into the generated clips: one half of each for fitting, the other for measuring.
+own. Film (of --clips) is mixed into the generated clips: one half for fitting, the other for measuring.
 Fitting and measuring have other seeds.
 """
 
@@ -39,7 +39,7 @@ from valley.video.sampling import FrameSampling
 
 DETECTORS = (
     "valley",
-    "valley_proposing",
+    "valley_full",
     "scenedetect_adaptive",
     "scenedetect_histogram",
     "scenedetect_content",

@@ -40,7 +40,7 @@ def _windows(path: Path, truth: dict[str, Any]) -> tuple[NDArray[np.float64], ND
     taken = [*cuts, *(f for fade in fades for f in range(fade.start, fade.end + 1))]
     windows = gradual.candidate_windows(planes, taken, gradual.LENGTHS)
     early = gradual.measure_early(planes, windows)
-    values = np.concatenate([early, gradual.measure_late(planes, windows, cuts)], axis=1)
+    values = np.concatenate([early, gradual.measure_late(planes, windows, early, cuts)], axis=1)
     known = [(a, b) for a, b, _ in truth["graduals"]] + [(c, c) for c in truth["cuts"]]
     overlap = np.array([max(_overlap(w, t) for t in known) for w in windows.tolist()])
     said = (overlap < _MOST_AS_NONE) | (overlap > _LEAST_AS_ONE)

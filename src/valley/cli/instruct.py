@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 from typer.core import TyperGroup
 
-from valley.cli import text
+from valley.cli import instruct_looking, text
 from valley.cli.options import AsJson
 from valley.errors import ConfigError
 
@@ -41,7 +41,7 @@ app = typer.Typer(
     help="Write conversations about a collection with any OpenAI-compatible server.",
 )
 
-Conversations: TypeAlias = Annotated[Path, typer.Argument(help="What `valley instruct` wrote.")]
+instruct_looking.register(app)
 
 
 @app.command(_RUN)

@@ -27,7 +27,7 @@ def shots(
     detector: Annotated[
         str,
         typer.Option(
-            "--detector", help="valley, valley_proposing (quicker), or scenedetect_adaptive, _content ..."
+            "--detector", help="valley, valley_full (every frame is decoded), scenedetect_adaptive ..."
         ),
     ] = "valley",
 ) -> None:

@@ -53,7 +53,7 @@ def refuse(written: Written, check: str, reason: str, detail: str, number: float
 
 
 def _without_doubles(written: Sequence[Written], refused: list[Written]) -> Iterable[Written]:
-    from rensa import RMinHash, RMinHashLSH
+    from rensa import RMinHash, RMinHashLSH  # pyright: ignore[reportAttributeAccessIssue]
 
     asked: dict[str, set[str]] = defaultdict(set)
     index = RMinHashLSH(threshold=NEAR_SHARE, num_perm=NUM_HASHES, num_bands=16)

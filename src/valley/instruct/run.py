@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -254,7 +254,7 @@ async def _write_all(
 
 async def _several(
     writer: Writer, wanted: Iterable[Wanted], concurrency: int
-) -> AsyncIterator[tuple[Wanted, Written | Exception]]:
+) -> AsyncGenerator[tuple[Wanted, Written | Exception], None]:
     """Write several at once; yield them as they come."""
     waiting = iter(wanted)
     running: dict[asyncio.Task[Written], Wanted] = {}

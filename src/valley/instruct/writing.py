@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from valley.errors import BackendError
 from valley.instruct.check import Check, Refusal
-from valley.instruct.gateway.client import RejectedError, Reply
+from valley.instruct.gateway.client import NotStoredError, RejectedError, Reply
 from valley.instruct.planning import Wanted
 from valley.instruct.replies import read_reply
 from valley.instruct.task import Draft, Prompt, ReplyError
@@ -29,7 +29,9 @@ MOST_TOKENS = 8192
 class Asks(Protocol):
     """What sends a request: the gateway's client."""
 
-    async def complete(self, body: Mapping[str, Any], *, sample: int = 0) -> Reply:
+    async def complete(
+        self, body: Mapping[str, Any], *, sample: int = 0, stored_only: bool = False
+    ) -> Reply:
         """See `GatewayClient.complete`."""
         ...
 
@@ -89,6 +91,8 @@ class Writer:
         seed: goes to the server where it is not None.
         mode: how the form of a reply is told; found out at the first request that is rejected.
         most_tries: replies for one conversation.
+        settled: conversations that an earlier run came to an end with, and the name of their first request:
+            no further reply is paid for, whatever the checks say now.
         extra: more fields for every request.
     """
 
@@ -98,6 +102,7 @@ class Writer:
     seed: int | None = None
     mode: Mode = "json_schema"
     most_tries: int = 3
+    settled: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     async def write(self, wanted: Wanted) -> Written:
@@ -105,27 +110,43 @@ class Writer:
 
         Raises:
             BudgetSpentError: the cap does not allow another call.
-            NotStoredError: the gateway is offline and the store lacks a reply.
+            NotStoredError: the gateway is offline, and the store lacks the first reply.
             BackendError: the server cannot be reached, or failed too often.
         """
         prompt = wanted.task.prompt(wanted.evidence, wanted.language, draw=wanted.draw)
-        tries: list[Try] = []
-        cost, billed, model, max_tokens = 0, 0, "", prompt.max_tokens
-        for sample in range(self.most_tries):
-            messages = (
-                _asked_again(prompt, tries[-1])
-                if sample == 1 and _is_worth_it(tries[-1])
-                else prompt.messages
-            )
-            reply = await self._ask(messages, prompt, max_tokens, sample)
-            cost, billed, model = cost + reply.cost_pico, billed + reply.billed, reply.model or model
+        found = Written(wanted, None, ())
+        max_tokens = prompt.max_tokens
+        while found.draft is None and len(found.tries) < self.most_tries:
+            reply = await self._ask_once_more(prompt, found, max_tokens)
+            if reply is None:
+                break
             draft, mended, refused = self.judge(reply, wanted)
-            tries.append(refused or Try(reply.key, reply.content))
-            if draft is not None:
-                return Written(wanted, draft, tuple(tries), model, cost, billed, mended)
-            if tries[-1].reason == "truncated":
+            tried = refused or Try(reply.key, reply.content)
+            found = replace(
+                found,
+                draft=draft,
+                tries=(*found.tries, tried),
+                model=reply.model or found.model,
+                cost_pico=found.cost_pico + reply.cost_pico,
+                num_billed=found.num_billed + reply.billed,
+                mended=mended and draft is not None,
+            )
+            if tried.reason == "truncated":
                 max_tokens = min(2 * max_tokens, MOST_TOKENS)
-        return Written(wanted, None, tuple(tries), model, cost, billed)
+        return found
+
+    async def _ask_once_more(self, prompt: Prompt, found: Written, max_tokens: int) -> Reply | None:
+        """Ask for the next reply; None: an earlier run ended here, and another reply would have to be paid."""
+        tries = found.tries
+        again = len(tries) == 1 and _is_worth_it(tries[-1])
+        messages = _asked_again(prompt, tries[-1]) if again else prompt.messages
+        is_settled = bool(tries) and self.settled.get(found.wanted.id) == tries[0].key
+        try:
+            return await self._ask(messages, prompt, max_tokens, sample=len(tries), stored_only=is_settled)
+        except NotStoredError:
+            if not tries:
+                raise
+            return None
 
     def judge(self, reply: Reply, wanted: Wanted) -> tuple[Draft | None, bool, Try | None]:
         """Read and check a reply: (the draft if it is accepted, whether it was mended, what is wrong)."""
@@ -143,21 +164,38 @@ class Writer:
         return None, mended, refused
 
     async def _ask(
-        self, messages: Sequence[Mapping[str, Any]], prompt: Prompt, max_tokens: int, sample: int
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        prompt: Prompt,
+        max_tokens: int,
+        *,
+        sample: int,
+        stored_only: bool,
     ) -> Reply:
-        """Ask in the strictest way that the server takes."""
-        while True:
-            body = self.body(messages, prompt, max_tokens, sample)
+        """Ask in the strictest way that the server takes; what it took for one is tried first for the next."""
+        modes = MODES[MODES.index(self.mode) :]
+        for mode in modes:
+            body = self.body(messages, prompt, max_tokens, sample, mode)
             try:
-                return await self.client.complete(body, sample=sample)
+                reply = await self.client.complete(body, sample=sample, stored_only=stored_only)
+            except NotStoredError:
+                if mode == modes[-1]:
+                    raise
             except RejectedError as error:
-                mode = self.mode
-                if mode == MODES[-1] or error.status not in (400, 422):
+                if mode == modes[-1] or error.status not in (400, 422):
                     raise BackendError(f"the server does not take the request: {error}") from error
-                self.mode = MODES[MODES.index(mode) + 1]
+            else:
+                self.mode = mode
+                return reply
+        raise AssertionError("the last way is answered or raises")
 
     def body(
-        self, messages: Sequence[Mapping[str, Any]], prompt: Prompt, max_tokens: int, sample: int
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        prompt: Prompt,
+        max_tokens: int,
+        sample: int,
+        mode: Mode,
     ) -> dict[str, Any]:
         """Make a request's body."""
         schema = dict(prompt.schema)
@@ -170,10 +208,10 @@ class Writer:
         }
         if self.seed is not None:
             body["seed"] = self.seed + sample
-        if self.mode == "json_schema":
+        if mode == "json_schema":
             form = {"name": "conversation", "schema": schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": form}
-        elif self.mode == "tools":
+        elif mode == "tools":
             function = {
                 "name": "conversation",
                 "description": "Hand in the conversation.",

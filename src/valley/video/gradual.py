@@ -21,7 +21,6 @@ _LEAST_CHANGE = 24.0  # of 765, between the ends
 _MOST_ALIKE = 0.75
 _MOST_DETOUR = 3.0
 _LARGEST_STEP = 0.42
-_LEAST_MISMATCH = 16.0
 
 # Fitted by benchmarks/collect_shots.py --fit on seeds 0 to 44: a bias, and a weight for each measurement.
 MEASUREMENTS = ("mismatch", "alike", "detour", "outside", "step", "motion", "around")
@@ -53,7 +52,7 @@ def find_graduals(planes: Planes, cuts: Sequence[int], *, lengths: Sequence[int]
     early = measure_early(planes, windows)
     hopeful = _score(early, WEIGHTS[:-_LATE]) > LEAST_SCORE
     windows, early = windows[hopeful], early[hopeful]
-    late = measure_late(planes, windows, cuts)
+    late = measure_late(planes, windows, early, cuts)
     scores = _score(np.concatenate([early, late], axis=1), WEIGHTS)
     found = [
         Mix(int(start), int(end), float(score))
@@ -94,9 +93,7 @@ def candidate_windows(planes: Planes, taken: Sequence[int], lengths: Sequence[in
     if not len(windows):
         return windows
     detour, _, step = _paths(planes, windows)
-    windows = windows[(detour < _MOST_DETOUR) & (step < _LARGEST_STEP)]
-    left = mismatch(planes[windows[:, 0]], planes[windows[:, 1]]).mean(axis=1)
-    return windows[left > _LEAST_MISMATCH]
+    return windows[(detour < _MOST_DETOUR) & (step < _LARGEST_STEP)]
 
 
 def measure_early(planes: Planes, windows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -116,11 +113,15 @@ def measure_early(planes: Planes, windows: NDArray[np.int64]) -> NDArray[np.floa
     return np.stack(columns, axis=1).astype(np.float64)
 
 
-def measure_late(planes: Planes, windows: NDArray[np.int64], cuts: Sequence[int]) -> NDArray[np.float64]:
+def measure_late(
+    planes: Planes, windows: NDArray[np.int64], early: NDArray[np.float64], cuts: Sequence[int]
+) -> NDArray[np.float64]:
     """Take the others, none of them above zero by its weight: f64 [window, measurement]."""
     if not len(windows):
         return np.zeros((0, _LATE))
-    return np.stack([np.log(_motion(planes, windows)), _around(planes, windows, cuts)], axis=1)
+    inside = np.exp(early[:, 0]) - 1
+    around = _around(planes, windows, cuts) / (inside + 1)
+    return np.stack([np.log(_motion(planes, windows)), np.minimum(2.0, around)], axis=1)
 
 
 def _inside(windows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -172,7 +173,7 @@ def _motion(planes: Planes, windows: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _around(planes: Planes, windows: NDArray[np.int64], cuts: Sequence[int]) -> NDArray[np.float64]:
-    """Say how much changes in as long before and after, by what changes inside: f64 [window], up to 2."""
+    """Say how much is not found again before and after, in as long as the window lasts: f64 [window]."""
     start, end = windows.T
     edges = np.array([0, *sorted(cuts), len(planes)])
     place = np.searchsorted(edges, start, side="right")
@@ -180,8 +181,7 @@ def _around(planes: Planes, windows: NDArray[np.int64], cuts: Sequence[int]) -> 
     later = np.minimum(edges[np.minimum(place, len(edges) - 1)] - 1, end + (end - start))
     before = mismatch(planes[earlier], planes[start]).mean(axis=1)
     after = mismatch(planes[end], planes[np.maximum(later, end)]).mean(axis=1)
-    inside = mismatch(planes[start], planes[end]).mean(axis=1)
-    return np.minimum(2.0, (before + after) / 2 / (inside + 1)).astype(np.float64)
+    return ((before + after) / 2).astype(np.float64)
 
 
 def find_fades(planes: Planes, cuts: Sequence[int]) -> list[Mix]:

@@ -17,7 +17,7 @@ from valley.video.shots import SHOT_DETECTORS, Shot, ShotDetector, Transition, s
 from valley.video.small_frames import SmallFrames
 from valley.video.transitions import find_transitions
 
-OWN = ("valley", "valley_proposing")
+OWN = ("valley", "valley_full")
 FPS = 25
 Pictures = list[NDArray[np.uint8]]
 
@@ -68,9 +68,9 @@ def test_cuts_are_found_at_their_frames(three_shots, detector):
 
 def test_proposing_finds_the_cuts_of_a_full_decode(generated):
     path, cuts, fps = generated
-    full = cuts_of(path, "valley")
+    full = cuts_of(path, "valley_full")
     assert full == pytest.approx([c / fps for c in cuts])
-    assert cuts_of(path, "valley_proposing") == full
+    assert cuts_of(path, "valley") == full
 
 
 @pytest.mark.parametrize("name", SHOT_DETECTORS.names())

@@ -11,7 +11,7 @@ from typing import Any
 
 from valley.errors import BackendError
 from valley.instruct.gateway.budget import BudgetSpentError
-from valley.instruct.gateway.server import SAMPLE_HEADER
+from valley.instruct.gateway.server import SAMPLE_HEADER, STORED_ONLY_HEADER
 from valley.instruct.gateway.starting import Address
 
 TRIES = 6
@@ -20,7 +20,7 @@ MOST_WAIT_S = 3600.0
 
 
 class NotStoredError(BackendError):
-    """The gateway is offline and has no reply to this request."""
+    """The store has no reply to this request, and none may be paid for."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,19 @@ class GatewayClient:
         """Close the connections."""
         await self._client.aclose()
 
-    async def complete(self, body: Mapping[str, Any], *, sample: int = 0) -> Reply:
+    async def complete(
+        self, body: Mapping[str, Any], *, sample: int = 0, stored_only: bool = False
+    ) -> Reply:
         """Ask for a chat completion.
+
+        Args:
+            body: of the request.
+            sample: tells apart several draws of the same request.
+            stored_only: take the reply out of the store, or none.
 
         Raises:
             BudgetSpentError: the cap does not allow it.
-            NotStoredError: the gateway is offline and does not know it.
+            NotStoredError: the store has no reply, and the gateway is offline or may not ask.
             RejectedError: the server will not have this request; another one may do.
             BackendError: the server cannot be reached, or failed too often.
         """
@@ -85,6 +92,8 @@ class GatewayClient:
         for tried in range(TRIES):
             address = self._address
             headers = {"authorization": f"Bearer {address.token}", SAMPLE_HEADER: str(sample)}
+            if stored_only:
+                headers[STORED_ONLY_HEADER] = "1"
             url = address.base_url + "/chat/completions"
             try:
                 response = await self._client.post(url, json=body, headers=headers)
@@ -140,17 +149,25 @@ def _reply(response: Any) -> Reply:  # noqa: ANN401
     try:
         body = json.loads(response.content)
         choice = body["choices"][0]
-        message = choice["message"]
-        calls = message.get("tool_calls") or [{"function": {"arguments": ""}}]
-        content = message.get("content") or calls[0]["function"]["arguments"]
         usage = body.get("usage") or {}
         return Reply(
-            content=str(content or ""),
+            content=content_of(body),
             finish_reason=str(choice.get("finish_reason") or ""),
-            refusal=str(message.get("refusal") or ""),
+            refusal=str(choice["message"].get("refusal") or ""),
             model=str(body.get("model") or ""),
             tokens=(int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)),
             **kept,
         )
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         return Reply(content="", finish_reason="unreadable", **kept)
+
+
+def content_of(body: Mapping[str, Any]) -> str:
+    """Give the words of a chat completion, or the arguments of the tool that was called.
+
+    Raises:
+        KeyError: or ValueError, TypeError, IndexError, AttributeError: it is none.
+    """
+    message = body["choices"][0]["message"]
+    calls = message.get("tool_calls") or [{"function": {"arguments": ""}}]
+    return str(message.get("content") or calls[0]["function"]["arguments"] or "")

@@ -94,8 +94,10 @@ class Relay:
         for _, intent in calls.unknown():  # they may have been charged: the cap counts them
             budget.spend(intent["reserved_pico"], sum(intent["tokens"]))
 
-    async def answer(self, asked: Mapping[str, Any], *, sample: int = 0) -> Answer:
-        """Answer a canonical request.
+    async def answer(
+        self, asked: Mapping[str, Any], *, sample: int = 0, stored_only: bool = False
+    ) -> Answer:
+        """Answer a canonical request; `stored_only`: send nothing, even where it could be sent.
 
         Raises:
             BudgetSpentError: it would have to be sent, and the cap does not allow it.
@@ -106,11 +108,10 @@ class Relay:
         if (stored := self._stored(key)) is not None:
             self.tally.from_store += 1
             return stored
-        if self._client is None:
-            return failure(
-                404, "not_in_store", "the store has no reply to this request, and it is offline", key
-            )
         task = self._under_way.get(key)
+        if self._client is None or (stored_only and task is None):
+            why = "it is offline" if self._client is None else "none may be paid for"
+            return failure(404, "not_in_store", f"the store has no reply to this request, and {why}", key)
         if task is None:
             task = asyncio.create_task(self._call(key, asked, sample, self._client))
             self._under_way[key] = task

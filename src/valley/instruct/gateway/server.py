@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "gateway.json"
 SAMPLE_HEADER = "x-valley-sample"
+STORED_ONLY_HEADER = "x-valley-stored-only"
 MOST_BODY_BYTES = 64 * 2**20
 
 logger = logging.getLogger(__name__)
@@ -206,7 +207,8 @@ class _Gateway:
             if not isinstance(body, dict):
                 raise ConfigError("want a JSON object")
             asked, sample = canonical(body), int(request.headers.get(SAMPLE_HEADER, "0"))
-            return _respond(await self.relay.answer(asked, sample=sample))
+            stored_only = request.headers.get(STORED_ONLY_HEADER) == "1"
+            return _respond(await self.relay.answer(asked, sample=sample, stored_only=stored_only))
         except BudgetSpentError as error:
             return _respond(failure(402, "budget_spent", str(error)))
         except (ConfigError, ValueError, RecursionError) as error:
