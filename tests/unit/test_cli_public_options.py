@@ -46,7 +46,7 @@ PUBLIC = {
         "--json",
     },
     "probe": {"media", "--json"},
-    "shots": {"media", "--json", "--out", "-o", "--detector"},
+    "shots": {"media", "--json", "--out", "--detector"},
     "synth": set(),
     "synth dataset": {"out", "--num-clips", "--seed", "--level"},
     "synth draw": {"out", "--num-scenes", "--seed", "--level"},

@@ -36,6 +36,7 @@ class WriterSettings(StrictSettings):
         num_frames: pictures of the clip for writers that can see; 0: none.
         reply_form: how the server is told the form of a reply; "auto" finds out.
         most_tries: replies for one conversation.
+        ask_again: also pay for replies to what an earlier run gave up, or accepted and a check refuses now.
     """
 
     base_url: str
@@ -51,6 +52,7 @@ class WriterSettings(StrictSettings):
     num_frames: int = Field(default=0, ge=0, le=64)
     reply_form: Literal["auto", "json_schema", "tools", "prompt"] = "auto"
     most_tries: int = Field(default=3, ge=1, le=10)
+    ask_again: bool = False
 
 
 class InstructSettings(StrictSettings):

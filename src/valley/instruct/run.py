@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,46 +17,27 @@ from pathlib import Path
 from typing import Any
 
 from valley.conversation import write_jsonl
-from valley.errors import BackendError, ConfigError
+from valley.errors import ConfigError
 from valley.importers.placing import place_media
 from valley.instruct.check import CHECKS, Check
 from valley.instruct.corpus_checks import check_all
 from valley.instruct.evidence import Evidence, evidence_of
-from valley.instruct.gateway.budget import BudgetSpentError, Price
-from valley.instruct.gateway.client import GatewayClient, NotStoredError
+from valley.instruct.gateway.budget import Price
+from valley.instruct.gateway.client import GatewayClient
 from valley.instruct.gateway.server import GatewaySettings
 from valley.instruct.gateway.starting import Address, ensure
 from valley.instruct.pictures import pictures_of
 from valley.instruct.planning import Wanted, plan
 from valley.instruct.recipe import InstructSettings
-from valley.instruct.records import failed, quarantined, require_provenance, to_conversation
+from valley.instruct.records import quarantined, require_provenance, to_conversation
 from valley.instruct.second_opinions import second_opinions
+from valley.instruct.settled import settled
+from valley.instruct.several import Outcomes, Progress, several
 from valley.instruct.writing import Writer, Written
+from valley.locking import locked
 from valley.manifest import read_clips
 
-MOST_FAILURES = 20
-"""So many conversations in a row without a reply: the server is gone."""
-
 IDLE_S = 120.0
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is.
-
-    Attributes:
-        done: conversations written or given up.
-        accepted: of these, so many.
-        reasons: why the others were given up.
-        num_billed: calls paid for so far.
-        cost_pico: what they cost.
-    """
-
-    done: int
-    accepted: int
-    reasons: Counter[str]
-    num_billed: int
-    cost_pico: int
 
 
 OnProgress = Callable[[Progress], None]
@@ -175,8 +156,8 @@ def instruct(
         on_plan: is told how many are wanted.
 
     Raises:
-        ConfigError: nothing is to be written, or a setting is wrong.
-        NotStoredError: offline, and the store lacks a reply.
+        ConfigError: nothing is to be written, a setting is wrong, or another run writes the same file.
+        NotStoredError: offline, and the store lacks the first reply to a request.
         BackendError: the gateway does not start, or the server gave no replies.
     """
     wanted = wanted_of(settings)
@@ -188,11 +169,14 @@ def instruct(
     def find() -> Address:
         return ensure(started)
 
-    written, lost, result = asyncio.run(_write_all(settings, wanted, checks, find, on_progress))
-    sorted_out = check_all([w for w in written if w.draft is not None], checks, seed=settings.seed)
-    given_up = [w for w in written if w.draft is None] + sorted_out.refused
-    _save(settings, sorted_out.kept, given_up, lost, checks)
-    _tally(result, sorted_out.kept, given_up, lost)
+    taken = f"{settings.out}: another run writes this file; wait for it, or give another -o"
+    with locked(settings.store / "run.lock", taken=taken):
+        found = asyncio.run(_write_all(settings, wanted, checks, find, on_progress))
+        sorted_out = check_all([w for w in found.written if w.draft is not None], checks, seed=settings.seed)
+        given_up = [w for w in found.written if w.draft is None] + sorted_out.refused
+        _save(settings, sorted_out.kept, given_up, found.lost, checks)
+    result = Result(num_wanted=len(wanted), stopped=found.stopped)
+    _tally(result, sorted_out.kept, given_up, found.lost)
     _write_report(settings, result)
     return result
 
@@ -203,12 +187,8 @@ async def _write_all(
     checks: Sequence[Check],
     find: Callable[[], Address],
     on_progress: OnProgress | None,
-) -> tuple[list[Written], list[Mapping[str, Any]], Result]:
-    result = Result(num_wanted=len(wanted))
-    written: list[Written] = []
-    lost: list[Mapping[str, Any]] = []
-    reasons: Counter[str] = Counter()
-    in_a_row = 0
+) -> Outcomes:
+    found = Outcomes()
     told = settings.writer
     async with GatewayClient(find, concurrency=told.concurrency) as client:
         writer = Writer(
@@ -218,68 +198,18 @@ async def _write_all(
             seed=told.seed,
             mode="json_schema" if told.reply_form == "auto" else told.reply_form,
             most_tries=told.most_tries,
+            settled={} if told.ask_again else settled(settings.out),
         )
-        async with aclosing(_several(writer, wanted, told.concurrency)) as outcomes:
+        outcomes = several(writer, wanted, told.concurrency, is_stopped=lambda: bool(found.stopped))
+        async with aclosing(outcomes):
             async for one, outcome in outcomes:
-                if isinstance(outcome, BudgetSpentError):
-                    result.stopped = str(outcome)
-                    break
-                if isinstance(outcome, Exception):
-                    clip_id = one.evidence.clip.id
-                    lost.append(failed(one.id, one.task.name, one.language, clip_id, str(outcome)))
-                    reasons["no_reply"] += 1
-                    in_a_row += 1
-                    if in_a_row >= MOST_FAILURES:
-                        raise outcome
-                else:
-                    in_a_row = 0
-                    written.append(outcome)
-                    if outcome.draft is None:
-                        reasons[outcome.tries[-1].reason] += 1
-                result.num_billed = (
-                    sum(w.num_billed for w in written) if on_progress is None else result.num_billed
-                )
+                found.note(one, outcome)
                 if on_progress is not None:
-                    result.num_billed += 0 if isinstance(outcome, Exception) else outcome.num_billed
-                    result.cost_pico += 0 if isinstance(outcome, Exception) else outcome.cost_pico
-                    done = len(written) + len(lost)
-                    on_progress(
-                        Progress(
-                            done, done - sum(reasons.values()), reasons, result.num_billed, result.cost_pico
-                        )
-                    )
-        written = await second_opinions(settings, written, client, writer)
-    return written, lost, result
-
-
-async def _several(
-    writer: Writer, wanted: Iterable[Wanted], concurrency: int
-) -> AsyncGenerator[tuple[Wanted, Written | Exception], None]:
-    """Write several at once; yield them as they come."""
-    waiting = iter(wanted)
-    running: dict[asyncio.Task[Written], Wanted] = {}
-    try:
-        while True:
-            for one in islice(waiting, concurrency - len(running)):
-                running[asyncio.create_task(writer.write(one))] = one
-            if not running:
-                return
-            ready, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for task in ready:
-                one = running.pop(task)
-                error = task.exception()
-                if error is None:
-                    yield one, task.result()
-                elif isinstance(error, NotStoredError) or not isinstance(
-                    error, BackendError | BudgetSpentError
-                ):
-                    raise error
-                else:
-                    yield one, error
-    finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+                    on_progress(found.progress)
+        if not found.stopped:
+            opinions = await second_opinions(settings, found.written, client, writer)
+            found.written, found.stopped = opinions.written, opinions.stopped
+    return found
 
 
 def _save(

@@ -5,13 +5,17 @@ Both are asked through the same gateway, and paid for once. A reply that cannot 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from valley.instruct.checks.turns import bare
 from valley.instruct.corpus_checks import refuse
+from valley.instruct.gateway.budget import BudgetSpentError
+from valley.instruct.gateway.client import Reply
 from valley.instruct.languages import name_of
 from valley.instruct.recipe import InstructSettings
 from valley.instruct.replies import read_reply
@@ -34,20 +38,40 @@ ALIKE = 0.8
 """So much of an answer's letters in pairs in common: it was guessed."""
 
 
+@dataclass(frozen=True)
+class Opinions:
+    """What is left of the conversations; `stopped`: why some of them were not looked at."""
+
+    written: list[Written]
+    stopped: str = ""
+
+
 async def second_opinions(
     settings: InstructSettings, written: Sequence[Written], client: Asks, writer: Writer
-) -> list[Written]:
-    """Look at the wanted shares of what was accepted; what fails is refused."""
-    found: list[Written] = []
+) -> Opinions:
+    """Look at the wanted shares of what was accepted, several at once; what fails is refused."""
     model = settings.judge_model or writer.model
-    for one in written:
-        looked = one
-        if one.draft is not None and _is_drawn(one, "blind", settings.blind_share):
-            looked = await _answer_blind(looked, client, model)
-        if looked.draft is not None and _is_drawn(one, "judge", settings.judge_share):
-            looked = await _judge(looked, client, model)
-        found.append(looked)
-    return found
+    gate = asyncio.Semaphore(settings.writer.concurrency)
+    stopped: list[str] = []
+
+    async def look_at(one: Written) -> Written:
+        async with gate:
+            try:
+                return one if stopped else await _look_at(one, settings, client, model)
+            except BudgetSpentError as error:
+                stopped.append(str(error))
+                return one
+
+    looked = await asyncio.gather(*map(look_at, written))
+    return Opinions(list(looked), stopped[0] if stopped else "")
+
+
+async def _look_at(one: Written, settings: InstructSettings, client: Asks, model: str) -> Written:
+    if one.draft is not None and _is_drawn(one, "blind", settings.blind_share):
+        one = await _answer_blind(one, client, model)
+    if one.draft is not None and _is_drawn(one, "judge", settings.judge_share):
+        one = await _judge(one, client, model)
+    return one
 
 
 def _is_drawn(one: Written, what: str, share: float) -> bool:
@@ -65,6 +89,7 @@ async def _answer_blind(one: Written, client: Asks, model: str) -> Written:
     shares = []
     for turn in draft.turns:
         reply = await client.complete(_body(model, system, turn.question))
+        one = _with_cost(one, reply)
         shares.append(likeness(reply.content, turn.answer))
     if min(shares) < ALIKE:
         return one
@@ -79,6 +104,7 @@ async def _judge(one: Written, client: Asks, model: str) -> Written:
     told = "\n".join(f"Q: {turn.question}\nA: {turn.answer}" for turn in draft.turns)
     words = f"Facts:\n{one.wanted.evidence.card}\n\nConversation:\n{told}"
     reply = await client.complete(_body(model, JUDGE.format(language=name_of(draft.language)), words))
+    one = _with_cost(one, reply)
     try:
         value, _ = read_reply(reply)
         score = float(value["score"])
@@ -87,6 +113,10 @@ async def _judge(one: Written, client: Asks, model: str) -> Written:
     if score >= LEAST_SCORE:
         return one
     return refuse(one, "judge", "low_score", f"score {score:g}: {json.dumps(value.get('why'))[:120]}", score)
+
+
+def _with_cost(one: Written, reply: Reply) -> Written:
+    return replace(one, cost_pico=one.cost_pico + reply.cost_pico, num_billed=one.num_billed + reply.billed)
 
 
 def _body(model: str, system: str, words: str) -> Mapping[str, Any]:

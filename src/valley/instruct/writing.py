@@ -29,9 +29,7 @@ MOST_TOKENS = 8192
 class Asks(Protocol):
     """What sends a request: the gateway's client."""
 
-    async def complete(
-        self, body: Mapping[str, Any], *, sample: int = 0, stored_only: bool = False
-    ) -> Reply:
+    async def complete(self, body: Mapping[str, Any], *, sample: int = 0, stored_only: bool = False) -> Reply:
         """See `GatewayClient.complete`."""
         ...
 
@@ -136,7 +134,7 @@ class Writer:
         return found
 
     async def _ask_once_more(self, prompt: Prompt, found: Written, max_tokens: int) -> Reply | None:
-        """Ask for the next reply; None: an earlier run ended here, and another reply would have to be paid."""
+        """Ask for the next reply; None: an earlier run ended here, and the next one is not stored."""
         tries = found.tries
         again = len(tries) == 1 and _is_worth_it(tries[-1])
         messages = _asked_again(prompt, tries[-1]) if again else prompt.messages
@@ -172,7 +170,7 @@ class Writer:
         sample: int,
         stored_only: bool,
     ) -> Reply:
-        """Ask in the strictest way that the server takes; what it took for one is tried first for the next."""
+        """Ask in the strictest way that the server takes; the next request begins with it."""
         modes = MODES[MODES.index(self.mode) :]
         for mode in modes:
             body = self.body(messages, prompt, max_tokens, sample, mode)

@@ -71,9 +71,7 @@ class GatewayClient:
         """Close the connections."""
         await self._client.aclose()
 
-    async def complete(
-        self, body: Mapping[str, Any], *, sample: int = 0, stored_only: bool = False
-    ) -> Reply:
+    async def complete(self, body: Mapping[str, Any], *, sample: int = 0, stored_only: bool = False) -> Reply:
         """Ask for a chat completion.
 
         Args:

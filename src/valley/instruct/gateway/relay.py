@@ -94,9 +94,7 @@ class Relay:
         for _, intent in calls.unknown():  # they may have been charged: the cap counts them
             budget.spend(intent["reserved_pico"], sum(intent["tokens"]))
 
-    async def answer(
-        self, asked: Mapping[str, Any], *, sample: int = 0, stored_only: bool = False
-    ) -> Answer:
+    async def answer(self, asked: Mapping[str, Any], *, sample: int = 0, stored_only: bool = False) -> Answer:
         """Answer a canonical request; `stored_only`: send nothing, even where it could be sent.
 
         Raises:
@@ -121,7 +119,7 @@ class Relay:
         return await asyncio.shield(task)
 
     async def drain(self) -> None:
-        """Wait for the calls that are under way: they are paid for, whether somebody waits for them or not."""
+        """Wait for the calls that are under way: they are paid for, whoever waits for them."""
         await asyncio.gather(*self._under_way.values(), return_exceptions=True)
 
     def _stored(self, key: str) -> Answer | None:

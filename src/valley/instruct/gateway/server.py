@@ -100,7 +100,7 @@ def run(settings: GatewaySettings, *, on_ready: Callable[[str, str], None] | Non
         raise MissingExtraError(wanted_by="the gateway", package="uvicorn", extra="data") from error
     settings.store.mkdir(parents=True, exist_ok=True)
     taken = f"{settings.store}: another gateway has this store"
-    with locked(settings.store / "gateway.lock", taken=taken), _listen(settings.port) as listener:
+    with locked(settings.store / "gateway.lock", taken=taken), listen(settings.port) as listener:
         token = settings.token or secrets.token_urlsafe(24)
         base_url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
         gateway = _Gateway(settings, token)
@@ -265,7 +265,12 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def _listen(port: int) -> socket.socket:
+def listen(port: int) -> socket.socket:
+    """Listen on this machine alone; 0 takes a free port.
+
+    Raises:
+        ConfigError: the port is taken.
+    """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
