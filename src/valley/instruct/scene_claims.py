@@ -40,8 +40,11 @@ class Claim:
 def claims_in(question: str, answer: str, language: str, truth: Truth) -> list[Claim]:
     """Find what an answer claims, and whether it is so."""
     asked = claims.things_in(question, language)
-    clauses = [c for c in claims.clauses_of(answer, language, about=asked) if not c.denies]
-    found: list[Claim] = []
+    every = claims.clauses_of(answer, language, about=asked)
+    clauses = [clause for clause in every if not clause.denies]
+    found = [
+        claim for c in every if _denies_of_something(c, language) for claim in _of_thing(c.things[0], truth)
+    ]
     for clause in clauses:
         found += _things(clause, truth)
         found += _colors_said(clause, truth)
@@ -57,17 +60,26 @@ def count_claim(count: int, question: str, language: str, truth: Truth) -> Claim
     return None if allowed is None else Claim("count", count not in allowed, str(count))
 
 
-def _things(clause: Clause, truth: Truth) -> Iterator[Claim]:
+def _denies_of_something(clause: Clause, language: str) -> bool:
+    """Whether a clause names something and then says what is not so of it: "the blue cross does not move"."""
+    denial = lexicon.first_of("denials", clause.text, language) if clause.denies else None
+    return denial is not None and clause.lead_at is not None and clause.lead_at < denial.start
+
+
+def _things(clause: Clause, truth: Truth) -> list[Claim]:
     """Colours and shapes of what is named; where both are there, but not of one thing, the shape is wrong."""
+    return [claim for thing in clause.things if clause.named for claim in _of_thing(thing, truth)]
+
+
+def _of_thing(thing: Thing, truth: Truth) -> Iterator[Claim]:
     colors, shapes = _colors(truth), {item.shape for item in truth.objects}
-    for thing in clause.things if clause.named else ():
-        shape = _shape(thing)
-        if thing.color is not None:
-            yield Claim("color", thing.color not in colors, str(thing))
-        if shape is not None:
-            there = bool(_fitting(thing, truth))
-            elsewhere = thing.color is not None and thing.color not in colors and shape in shapes
-            yield Claim("shape", not there and not elsewhere, str(thing))
+    shape = _shape(thing)
+    if thing.color is not None:
+        yield Claim("color", thing.color not in colors, str(thing))
+    if shape is not None:
+        there = bool(_fitting(thing, truth))
+        elsewhere = thing.color is not None and thing.color not in colors and shape in shapes
+        yield Claim("shape", not there and not elsewhere, str(thing))
 
 
 def _colors_said(clause: Clause, truth: Truth) -> Iterator[Claim]:
@@ -105,8 +117,9 @@ def _numbers(clauses: Sequence[Clause], text: str, language: str, truth: Truth) 
     things = [t for clause in clauses if clause.named for t in clause.things if _shape(t) or t.color]
     if lexicon.has("things", lexicon.normal(words), language):
         return {len(truth.objects), *(len(shot.objects) for shot in truth.shots)}
-    if things:
-        return {len(truth.objects), *(len(_fitting(thing, truth)) for thing in things)}
+    if things:  # "shot 2 shows a red circle" has the number of a shot
+        shots = range(1, len(truth.shots) + 1)
+        return {len(truth.objects), *shots, *(len(_fitting(thing, truth)) for thing in things)}
     return None
 
 
