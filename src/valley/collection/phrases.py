@@ -74,63 +74,20 @@ def _each_once(found: Iterable[str]) -> tuple[str, ...]:
 
 # -- stop words ----------------------------------------------------------------------------------------------
 
+
+def _listed(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 # The lists are those of search engines, and take these things of captions for empty words.
 _NOT_STOP_WORDS: Mapping[str, frozenset[str]] = {
-    "en": frozenset(
-        [
-            "man",
-            "men",
-            "group",
-            "groups",
-            "room",
-            "rooms",
-            "face",
-            "faces",
-            "area",
-            "areas",
-            "side",
-            "sides",
-            "end",
-            "new",
-            "old",
-            "young",
-            "small",
-            "large",
-            "big",
-            "great",
-            "long",
-            "high",
-            "home",
-            "world",
-            "number",
-            "point",
-            "part",
-            "place",
-            "state",
-            "water",
-            "city",
-            "show",
-        ]
+    "en": _listed(
+        "man men group groups room rooms face faces area areas side sides end new old young small large big "
+        "great long high home world number point part place state water city show"
     ),
-    "ru": frozenset(
-        [
-            "женщина",
-            "машина",
-            "человек",
-            "ребенок",
-            "дорога",
-            "комната",
-            "голова",
-            "рука",
-            "глаз",
-            "глаза",
-            "город",
-            "дом",
-            "стол",
-            "старый",
-            "большой",
-            "маленький",
-        ]
+    "ru": _listed(
+        "женщина машина человек ребенок дорога комната голова рука глаз глаза город дом стол "
+        "старый большой маленький"
     ),
 }
 _SHORT = 3  # where there is no list: the words a language uses most are short (Zipf 1935)
