@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -152,6 +153,38 @@ def test_a_worker_may_be_killed(store: Path) -> None:
     assert len(replies) == 16
     assert max(writer.books.billed.values()) == 1
     assert sum(writer.books.billed.values()) == 16
+
+
+def test_a_gateway_that_is_stopped_finishes_what_is_under_way(store: Path) -> None:
+    """Whoever asked is gone; the call is paid for, and the next gateway has the reply."""
+    running = Running(FakeWriter(TRUTHS, delay_s=0.5))
+    with running as writer:
+        told = settings(store, running.base_url)
+
+        async def leave() -> None:
+            async with GatewayClient(lambda: ensure(told)) as client:
+                asking = [asyncio.create_task(client.complete(body(n))) for n in range(3)]
+                while writer.books.now < 3:
+                    await asyncio.sleep(0.02)
+                for task in asking:
+                    task.cancel()
+                await asyncio.gather(*asking, return_exceptions=True)
+
+        asyncio.run(leave())
+        other = settings(store, running.base_url, concurrency=3)
+        replies = asyncio.run(ask_all(other, [body(n) for n in range(3)]))
+        stats = ask(find(store), "GET", "/stats")  # type: ignore[arg-type]
+    assert [r.billed for r in replies] == [False] * 3  # type: ignore[attr-defined]
+    assert sum(writer.books.billed.values()) == 3
+    assert stats["unknown_outcomes"] == []  # type: ignore[index]
+
+
+def test_several_who_want_a_gateway_at_once_share_one(store: Path) -> None:
+    running = Running(FakeWriter(TRUTHS))
+    with running, ThreadPoolExecutor(4) as pool:
+        told = settings(store, running.base_url)
+        addresses = list(pool.map(lambda _: ensure(told), range(4)))
+    assert len(set(addresses)) == 1
 
 
 def test_a_killed_gateway_lists_what_was_under_way(store: Path) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from valley.instruct.gateway.budget import Budget, dollars
+from valley.instruct.gateway.budget import Budget, BudgetSpentError, dollars
 from valley.instruct.gateway.calls import INTENT, REPLY, VOID, Attempt, Calls
 from valley.instruct.gateway.governor import Governor, retry_after_s
 from valley.instruct.gateway.requests import estimated_tokens, most_reply_tokens, request_key
@@ -88,6 +88,7 @@ class Relay:
         self._most_attempts = most_attempts
         self._wait = wait
         self._under_way: dict[str, asyncio.Task[Answer]] = {}
+        self._released = asyncio.Event()
         self._in_a_row, self._broken_until_s = 0, float("-inf")
         for reply in calls.replies():
             budget.spend(reply["cost_pico"], sum(reply["tokens"]))
@@ -141,15 +142,27 @@ class Relay:
                 return failure(
                     503, "upstream_broken", f"the server failed {BREAKS_AFTER} times in a row", key
                 )
-            reserved = self.budget.reserve(asked["model"], *tokens)
+            reserved = await self._reserve(asked["model"], tokens)
             try:
                 done = await self._send(self.calls.next_attempt(key), asked, sample, tokens, reserved, client)
             finally:
                 self.budget.release(reserved, sum(tokens))
+                self._released.set()
             if done.status not in _AGAIN:
                 return done
             last = done
         return last
+
+    async def _reserve(self, model: str, tokens: tuple[int, int]) -> int:
+        """Promise the worst case of a call; wait where it is only other promises that stand in the way."""
+        while True:
+            try:
+                return self.budget.reserve(model, *tokens)
+            except BudgetSpentError:
+                if not self.budget.reserved_tokens:
+                    raise
+            self._released.clear()
+            await self._released.wait()
 
     async def _may_retry(self, tried: int) -> bool:
         if self.tally.retries >= RETRIES_FREE + RETRIES_SHARE * self.tally.sent:
