@@ -51,9 +51,9 @@ def export(
         raise ConfigError(f"{out}: is the file that is read: give another name to write to")
     out.parent.mkdir(parents=True, exist_ok=True)
     unknown: Counter[str] = Counter()
-    found = read_jsonl(file, media_root=media_root)
+    found = read_jsonl(file, media_root=Path())  # as they stand there
     allowed = _allowed(found, unknown, everything=allow_unknown_licence)
-    placed = place_media(allowed, media_root=Path.cwd(), folder=out.parent)
+    placed = place_media(allowed, media_root=media_root or file.parent, folder=out.parent)
 
     def is_whole(video: Video) -> bool:
         if exporting.has_no_window(video):

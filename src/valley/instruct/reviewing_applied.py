@@ -49,12 +49,12 @@ def write_reviewed(conversations: Path, out: Path) -> Applied:
     out.parent.mkdir(parents=True, exist_ok=True)
     done, decisions = Applied(), Decisions(path)
     kept = _accepted(conversations, decisions, done)
-    write_jsonl(out, place_media(kept, media_root=Path.cwd(), folder=out.parent))
+    write_jsonl(out, place_media(kept, media_root=conversations.parent, folder=out.parent))
     return done
 
 
 def _accepted(path: Path, decisions: Decisions, done: Applied) -> Iterator[Conversation]:
-    for conversation in read_jsonl(path):
+    for conversation in read_jsonl(path, media_root=Path()):  # as they stand there
         words = fingerprint(conversation)
         found = decisions.about(conversation.id, words)
         if found is None or found.state == "open":
