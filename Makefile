@@ -34,7 +34,7 @@ check: $(STAMP)  ## lint, format, layers, types
 	$(BIN)/pyright
 
 docs: $(STAMP)   ## build the documentation into site/; warnings are errors
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -q
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict  # with -q, warnings would be no errors
 
 pages: $(STAMP)  ## write the generated page and the pictures of the documentation anew
 	$(BIN)/python docs/generate_cli.py
