@@ -125,7 +125,9 @@ def review_app(
         Route("/{token}/api/items/{number:int}/decision", page.guarded(page.decide), methods=["POST"]),
         Route("/{token}/media/{number:int}/{which:int}", page.guarded(page.medium)),
     ]
-    return Starlette(routes=routes)
+    app = Starlette(routes=routes)
+    app.router.redirect_slashes = False  # or any address would be answered with another
+    return app
 
 
 class _Page:
