@@ -38,9 +38,9 @@ def gateway(
 ) -> None:
     """Run the gateway until Ctrl-C.
 
-    Point any client of OpenAI's API at the base URL that is printed, with the token beside it as its key. Equal
-    requests share a reply, for good; a header `X-Valley-Sample: 1` asks for another draw. The server's own key
-    is read from VALLEY_API_KEY, else from OPENAI_API_KEY. `GET /stats` says what was asked, sent and paid.
+    Point any client of OpenAI's API at the base URL that is printed, with the token beside it as its key.
+    Equal requests share a reply, for good; a header `X-Valley-Sample: 1` asks for another draw. The server's
+    own key is read from VALLEY_API_KEY, else from OPENAI_API_KEY. `GET /stats` says what was asked and paid.
     """
     from valley.instruct.gateway.server import GatewaySettings, run
 
