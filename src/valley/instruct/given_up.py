@@ -58,6 +58,10 @@ def read_given_up(path: Path) -> Iterator[GivenUp]:
                 yield _read(line, f"{path}:{number}")
 
 
+def _try(record: Mapping[str, Any]) -> Try:
+    return Try(**{**record, "number": float(record.get("number", 0.0))})
+
+
 def _read(line: str, where: str) -> GivenUp:
     try:
         record: Mapping[str, Any] = json.loads(line)
@@ -66,7 +70,7 @@ def _read(line: str, where: str) -> GivenUp:
             **words,
             detail=str(record["detail"]),
             number=float(record.get("number", 0.0)),
-            tries=tuple(Try(**tried) for tried in record["tries"]),
+            tries=tuple(_try(tried) for tried in record["tries"]),
             evidence=tuple(map(str, record.get("evidence", ()))),
             cost_usd=float(record.get("cost_usd", 0.0)),
         )

@@ -10,6 +10,9 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from html import escape
+from typing import TypeAlias
+
+Number: TypeAlias = int | float
 
 DURATION_EDGES_S = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 """Where bins begin; the last has no end."""
@@ -21,7 +24,7 @@ _WIDTH, _HEIGHT = 360, 168  # fits a phone's width without shrinking its letters
 _TOP, _BOTTOM, _SIDE = 20, 26, 12
 
 
-def short_time(time_s: float) -> str:
+def short_time(time_s: Number) -> str:
     """Write an edge, such as 30s, 2m or 1h."""
     if math.isinf(time_s):
         return "∞"
@@ -31,7 +34,7 @@ def short_time(time_s: float) -> str:
     return f"{time_s:g}s"
 
 
-def short_number(number: float) -> str:
+def short_number(number: Number) -> str:
     """Write an edge that is a plain number."""
     return "∞" if math.isinf(number) else f"{number:g}"
 
@@ -44,13 +47,13 @@ def short_count(count: int) -> str:
     return str(count)
 
 
-def bin_of(value: float, edges: Sequence[float]) -> int:
+def bin_of(value: Number, edges: Sequence[Number]) -> int:
     """Say into which bin a value falls, which is not below the first edge."""
     return bisect_right(edges, value) - 1
 
 
 def draw_histogram(
-    counts: Sequence[int], *, edges: Sequence[float], title: str, label: Callable[[float], str] = short_time
+    counts: Sequence[int], *, edges: Sequence[Number], title: str, label: Callable[[Number], str] = short_time
 ) -> str:
     """Draw counts; empty bins at both ends are left out.
 
