@@ -19,7 +19,7 @@ from valley.video.small_frames import SmallFrameReader
 
 _MOST_AS_NONE, _LEAST_AS_ONE = 0.3, 0.6
 _FLASH_S = 0.3
-_PULL = 1.0  # towards zero
+_PULL = 0.01  # towards zero
 
 
 def fit(clips: list[tuple[Path, dict[str, Any]]]) -> str:
@@ -40,6 +40,8 @@ def _windows(path: Path, truth: dict[str, Any]) -> tuple[NDArray[np.float64], ND
     taken = [*cuts, *(f for fade in fades for f in range(fade.start, fade.end + 1))]
     windows = gradual.candidate_windows(planes, taken, gradual.LENGTHS)
     early = gradual.measure_early(planes, windows)
+    apart = early[:, 0] > np.log(gradual.LEAST_MISMATCH + 1)
+    windows, early = windows[apart], early[apart]
     values = np.concatenate([early, gradual.measure_late(planes, windows, early, cuts)], axis=1)
     known = [(a, b) for a, b, _ in truth["graduals"]] + [(c, c) for c in truth["cuts"]]
     overlap = np.array([max(_overlap(w, t) for t in known) for w in windows.tolist()])

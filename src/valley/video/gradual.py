@@ -21,13 +21,15 @@ _LEAST_CHANGE = 24.0  # of 765, between the ends
 _MOST_ALIKE = 0.75
 _MOST_DETOUR = 3.0
 _LARGEST_STEP = 0.42
+_WINDOWS_AT_ONCE = 16  # what they need stays in the processor's cache
+LEAST_MISMATCH = 16.0  # of 765, between the ends, at the best place nearby
 
 # Fitted by benchmarks/collect_shots.py --fit on seeds 0 to 44: a bias, and a weight for each measurement.
-MEASUREMENTS = ("mismatch", "alike", "detour", "outside", "step", "motion", "around")
-BIAS = -8.856
-WEIGHTS = np.array([3.255, -1.442, 0.152, -0.976, -12.167, 4.22, -3.005])
+MEASUREMENTS = ("mismatch", "alike", "detour", "step", "motion", "around")
+BIAS = -6.263
+WEIGHTS = np.array([3.754, -1.484, -1.273, -13.663, 5.158, -3.178])
 _LATE = 2  # the last of them cost most, and can only lower the score
-LEAST_SCORE = 0.85
+LEAST_SCORE = 0.9
 
 _FLAT_SHARE = 0.15  # of the contrast around: an empty picture
 _FLAT_CONTRAST = 5.0
@@ -50,7 +52,8 @@ def find_graduals(planes: Planes, cuts: Sequence[int], *, lengths: Sequence[int]
     taken = [*cuts, *(f for fade in fades for f in range(fade.start, fade.end + 1))]
     windows = candidate_windows(planes, taken, lengths)
     early = measure_early(planes, windows)
-    hopeful = _score(early, WEIGHTS[:-_LATE]) > LEAST_SCORE
+    apart = early[:, 0] > np.log(LEAST_MISMATCH + 1)
+    hopeful = apart & (_score(early, WEIGHTS[:-_LATE]) > LEAST_SCORE)
     windows, early = windows[hopeful], early[hopeful]
     late = measure_late(planes, windows, early, cuts)
     scores = _score(np.concatenate([early, late], axis=1), WEIGHTS)
@@ -92,7 +95,7 @@ def candidate_windows(planes: Planes, taken: Sequence[int], lengths: Sequence[in
     windows = np.array(kept, dtype=np.int64).reshape(-1, 2)
     if not len(windows):
         return windows
-    detour, _, step = _paths(planes, windows)
+    detour, step = _paths(planes, windows)
     return windows[(detour < _MOST_DETOUR) & (step < _LARGEST_STEP)]
 
 
@@ -102,12 +105,11 @@ def measure_early(planes: Planes, windows: NDArray[np.int64]) -> NDArray[np.floa
         return np.zeros((0, len(MEASUREMENTS) - _LATE))
     start, end = windows.T
     left = mismatch(planes[start], planes[end]).mean(axis=1)
-    detour, outside, step = _paths(planes, windows)
+    detour, step = _paths(planes, windows)
     columns = [
         np.log(left + 1),
         likeness(planes[start], planes[end]),
         np.log(detour),
-        np.log(outside + 0.02),
         step,
     ]
     return np.stack(columns, axis=1).astype(np.float64)
@@ -130,40 +132,34 @@ def _inside(windows: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.round(windows[:, :1] + shares * (windows[:, 1:] - windows[:, :1])).astype(np.int64)
 
 
-def _paths(
-    planes: Planes, windows: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _paths(planes: Planes, windows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compare the way that pixels go with the straight one.
 
     Returns:
-        f64 [window] each: length of the way by the straight one; how far it leads outside of the two
-        ends; the longest of its steps by all of them.
+        f64 [window] each: length of the way by the straight one; the longest of its steps by all of them.
     """
-    parts = [_some_paths(planes, windows[i : i + 16]) for i in range(0, len(windows), 16)]
+    parts = [
+        _some_paths(planes, windows[i : i + _WINDOWS_AT_ONCE])
+        for i in range(0, len(windows), _WINDOWS_AT_ONCE)
+    ]
     if not parts:
-        return np.zeros(0), np.zeros(0), np.zeros(0)
-    detour, outside, step = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return detour, outside, step
+        return np.zeros(0), np.zeros(0)
+    return np.concatenate([detour for detour, _ in parts]), np.concatenate([step for _, step in parts])
 
 
 def _some_paths(
     planes: Planes, windows: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     way = planes[_inside(windows)]  # [window, step + 1, 3, 16, 24]
     way = way[..., ::2, ::2] + way[..., 1::2, ::2] + (way[..., ::2, 1::2] + way[..., 1::2, 1::2])
-    first, last = way[:, 0], way[:, -1]
-    low, high = np.minimum(first, last)[:, None], np.maximum(first, last)[:, None]
-    straight = np.abs(last - first).sum(axis=(1, 2, 3), dtype=np.float64) + 1
+    straight = np.abs(way[:, -1] - way[:, 0]).sum(axis=(1, 2, 3), dtype=np.float64) + 1
     steps = np.abs(np.diff(way, axis=1)).sum(axis=(2, 3, 4), dtype=np.float64)
-    inner = way[:, 1:-1]
-    beyond = np.maximum(np.maximum(inner - high, low - inner), 0).sum(axis=(1, 2, 3, 4), dtype=np.float64)
-    outside = beyond / (_STEPS - 1) / straight
-    return steps.sum(axis=1) / straight, outside, steps.max(axis=1) / steps.sum(axis=1)
+    return steps.sum(axis=1) / straight, steps.max(axis=1) / (steps.sum(axis=1) + 1)
 
 
 def _motion(planes: Planes, windows: NDArray[np.int64]) -> NDArray[np.float64]:
     """Say which share of the change from step to step remains once blocks may move: f64 [window], up to 1."""
-    frames = _inside(windows)
+    frames = _inside(windows)[:, ::2]
     before, after = frames[:, :-1].ravel(), frames[:, 1:].ravel()
     pairs, place = np.unique(np.stack([before, after], axis=1), axis=0, return_inverse=True)
     left = mismatch(planes[pairs[:, 0]], planes[pairs[:, 1]]).mean(axis=1)
