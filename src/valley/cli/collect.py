@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
-from typer.core import TyperGroup
 
 from valley.cli import text
+from valley.cli.groups import group_with_default
 from valley.cli.options import AsJson
 
 if TYPE_CHECKING:
@@ -21,17 +21,8 @@ if TYPE_CHECKING:
 _RUN = "run"
 
 
-class _WhatFirst(TyperGroup):
-    """A group whose command `run` need not be said: `valley collect folder ~/Videos` is one."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 (typer brings its own click)
-        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
-            args = [_RUN, *args]
-        return super().parse_args(ctx, args)
-
-
 app = typer.Typer(
-    cls=_WhatFirst,
+    cls=group_with_default(_RUN),
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Collect media with words and licences: `valley collect folder ~/Videos -o corpus/`.",

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from valley.cli import instruct_looking, text
 from valley.cli.options import AsJson
@@ -25,17 +24,8 @@ _NUM_SHOWN = 3
 _QUARANTINED, _BUDGET_SPENT = 2, 3
 
 
-class _WhatFirst(TyperGroup):
-    """A group whose command `run` need not be said."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
-        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
-            args = [_RUN, *args]
-        return super().parse_args(ctx, args)
-
-
 app = typer.Typer(
-    cls=_WhatFirst,
+    cls=group_with_default(_RUN),
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Write conversations about a collection with any OpenAI-compatible server.",

@@ -6,12 +6,12 @@ import functools
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import typer
-from typer.core import TyperGroup
 
 from valley.cli import text
+from valley.cli.groups import group_with_default
 
 _Level: TypeAlias = Annotated[
     Literal["core", "rich"],
@@ -19,17 +19,8 @@ _Level: TypeAlias = Annotated[
 ]
 
 
-class _DefaultToDataset(TyperGroup):
-    """`valley synth OUT` means `valley synth dataset OUT`; the other subcommands keep their names."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
-        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
-            args = ["dataset", *args]
-        return super().parse_args(ctx, args)
-
-
 app = typer.Typer(
-    cls=_DefaultToDataset,
+    cls=group_with_default("dataset"),
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Render clips with known content. `valley synth OUT` is short for `valley synth dataset OUT`.",
