@@ -11,7 +11,7 @@ def group_with_default(command: str) -> type[TyperGroup]:
     """Make a group in which words that begin with no command's name are meant for one of them.
 
     Args:
-        command: the one: with `run`, `valley collect folder ~/Videos` is `valley collect run folder ~/Videos`.
+        command: the one: with `run`, `valley collect folder X` is `valley collect run folder X`.
     """
 
     class Group(TyperGroup):

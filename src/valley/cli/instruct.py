@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from valley.cli import instruct_looking, text
+from valley.cli.groups import group_with_default
 from valley.cli.options import AsJson
 from valley.errors import ConfigError
 
