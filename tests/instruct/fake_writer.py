@@ -301,7 +301,7 @@ _ASK = {
         "count": ("视频里有多少个物体？", "一共能看到几个物体？"),
         "order": ("{one}和{other}，哪个先有动作？",),
         "why": ("{it}为什么开始移动？", "是什么让{it}移动的？"),
-        "name": ("这段视频是谁拍的？", "视频是在哪个城市拍摄的？"),
+        "name": ("这段视频是谁拍的？", "视频是在哪个城市拍摄的？", "这段视频是哪一年拍的？"),
         "when": ("{it}是什么时候开始动作的？",),
     },
     "es": {
@@ -310,7 +310,7 @@ _ASK = {
         "count": ("¿Cuántos objetos se ven en total?", "¿Cuántas figuras aparecen en el video?"),
         "order": ("¿Qué ocurre primero, algo con {one} o con {other}?",),
         "why": ("¿Por qué empieza a moverse {it}?", "¿Qué hace que {it} se mueva?"),
-        "name": ("¿Quién grabó este video?", "¿En qué ciudad se filmó?"),
+        "name": ("¿Quién grabó este video?", "¿En qué ciudad se filmó?", "¿En qué año se grabó?"),
         "when": ("¿Cuándo empieza a actuar {it}?",),
     },
 }
@@ -324,7 +324,11 @@ _SAY = {
         ),
         "why": ("Because {partner} hits it.", "It is pushed because {partner} hits it."),
         "own": ("It starts to move on its own.",),
-        "name": ("That cannot be told from the video.", "The video does not show that, so I cannot say."),
+        "name": (
+            "That cannot be told from the video.",
+            "The video does not show that, so I cannot say.",
+            "I do not know, nothing in it tells.",
+        ),
         "when": ("From {a} to {b} s: {does}.",),
         "long": ("To go through it once more: {each}.", "One after the other: {each}."),
     },
@@ -334,7 +338,11 @@ _SAY = {
         "order": ("首先是{one}有动作，然后是{other}。",),
         "why": ("因为{partner}撞上了它。",),
         "own": ("它自己开始移动。",),
-        "name": ("从视频里看不出来，没有这方面的信息。",),
+        "name": (
+            "从视频里看不出来，没有这方面的信息。",
+            "这一点视频里没有说明，无法判断。",
+            "不清楚，画面中看不到这方面的内容。",
+        ),
         "when": ("从{a}秒到{b}秒，{does}。",),
         "long": ("再逐个说一遍：{each}。",),
     },
@@ -344,7 +352,11 @@ _SAY = {
         "order": ("Primero actúa {one} y luego {other}.",),
         "why": ("Porque {partner} choca con él.",),
         "own": ("Empieza a moverse por su cuenta.",),
-        "name": ("Eso no se puede saber por el video.",),
+        "name": (
+            "Eso no se puede saber por el video.",
+            "No lo sé, el video no lo muestra.",
+            "Por lo que se ve no es posible decirlo.",
+        ),
         "when": ("De {a} a {b} s: {does}.",),
         "long": ("Repasando uno por uno: {each}.",),
     },
@@ -413,7 +425,7 @@ def _turns(  # noqa: C901
         for item in told
         if item.start_s is not None and item.end_s is not None
     ]
-    found += [_DONE[language], *(_pick("name", language, rng) for _ in range(8))]
+    found += [_DONE[language], *(_pick("name", language, rng) for _ in range(24))]
     chosen: dict[str, tuple[str, str]] = {}
     answers: set[str] = set()
     for q, a in found:

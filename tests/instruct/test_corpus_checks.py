@@ -69,6 +69,14 @@ def test_yes_and_no_are_in_balance_in_each_language() -> None:
     assert kept.count(True) == 12 + 1
     assert {w.tries[-1].check for w in found.refused} == {"yes_no_balance"}
     assert verdict_of("¡Sí!", "es") is verdict_of("是的，对。", "zh") is verdict_of("Ja, klar.", "de") is True
+    assert verdict_of("不是，是蓝色的。", "zh") is verdict_of("No, no lo es.", "es") is False
+    for unsure, tag in (
+        ("不清楚。", "zh"),
+        ("对不起。", "zh"),
+        ("No se puede saber.", "es"),
+        ("No one knows.", "en"),
+    ):
+        assert verdict_of(unsure, tag) is None
     assert verdict_of("Nothing moves.", "en") is verdict_of("Yesterday it rained.", "en") is None
 
 

@@ -85,14 +85,17 @@ def test_what_is_wrong_is_sent_back_once_and_then_drawn_afresh() -> None:
 
 def test_what_is_no_reply_is_not_sent_back() -> None:
     server = in_turn(
-        reply(said(GOOD)[:20], "length"), reply("", refusal="no"), reply("Sorry, I cannot help with that.")
+        reply(said(GOOD)[:20], "length"),
+        reply("", refusal="no"),
+        reply("Sorry, I cannot help with that."),
+        reply("nothing"),
     )
     written = write(server)
     assert written.draft is None
-    assert [t.reason for t in written.tries] == ["truncated", "refused", "refused"]
+    assert [t.reason for t in written.tries] == ["truncated", "refused", "refused", "not_json"]
     assert all(len(body["messages"]) == 2 for body, _, _ in server.asked)
     tokens = [body["max_tokens"] for body, _, _ in server.asked]
-    assert tokens == [tokens[0], 2 * tokens[0], 2 * tokens[0]]
+    assert tokens == [tokens[0], *[2 * tokens[0]] * 3]
     assert written.tries[0].content == said(GOOD)[:20], "the raw reply is kept"
 
 
@@ -111,6 +114,13 @@ def test_small_damage_is_mended(content: str) -> None:
     assert written.draft is not None
     assert written.draft.turns[0].answer == GOOD["answer"]
     assert written.mended
+
+
+def test_the_last_turn_is_not_lost_with_the_last_braces() -> None:
+    content = "Sure!\n```json\n" + said(GOOD, GREEN)[:-4] + "\n```"
+    value, mended = read_reply(reply(content))
+    assert mended
+    assert value == {"turns": [GOOD, GREEN]}
 
 
 def test_thoughts_are_no_damage() -> None:

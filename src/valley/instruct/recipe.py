@@ -35,7 +35,7 @@ class WriterSettings(StrictSettings):
         max_tokens: the same in tokens.
         num_frames: pictures of the clip for writers that can see; 0: none.
         reply_form: how the server is told the form of a reply; "auto" finds out.
-        most_tries: replies for one conversation.
+        most_tries: replies for one conversation, and one more where one of them had not the form.
         ask_again: also pay for replies to what an earlier run gave up, or accepted and a check refuses now.
     """
 

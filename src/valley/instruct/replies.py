@@ -52,9 +52,11 @@ def _between_braces(text: str) -> str:
 
 
 def _mended(text: str) -> Any:  # noqa: ANN401
+    """Mend from the first brace to the end: what is missing is most often the last braces."""
     from json_repair import repair_json
 
-    value = repair_json(_between_braces(text) or text, return_objects=True) if "{" in text else None
+    begun = text[text.find("{") :].rstrip("` \n") if "{" in text else ""
+    value = repair_json(begun, return_objects=True) if begun else None
     if not isinstance(value, dict) or not value:
         raise ReplyError("not_json", "want a JSON object and nothing else")
     return value

@@ -88,7 +88,7 @@ class Writer:
         checks: in the order in which they run.
         seed: goes to the server where it is not None.
         mode: how the form of a reply is told; found out at the first request that is rejected.
-        most_tries: replies for one conversation.
+        most_tries: replies for one conversation, and one more where one of them had not the form.
         settled: conversations that an earlier run came to an end with, and the name of their first request:
             no further reply is paid for, whatever the checks say now.
         extra: more fields for every request.
@@ -114,7 +114,7 @@ class Writer:
         prompt = wanted.task.prompt(wanted.evidence, wanted.language, draw=wanted.draw)
         found = Written(wanted, None, ())
         max_tokens = prompt.max_tokens
-        while found.draft is None and len(found.tries) < self.most_tries:
+        while found.draft is None and len(found.tries) < self._most_tries(found):
             reply = await self._ask_once_more(prompt, found, max_tokens)
             if reply is None:
                 break
@@ -132,6 +132,10 @@ class Writer:
             if tried.reason == "truncated":
                 max_tokens = min(2 * max_tokens, MOST_TOKENS)
         return found
+
+    def _most_tries(self, found: Written) -> int:
+        """Allow one more where a reply had not the form: that says nothing about the conversation."""
+        return self.most_tries + any(tried.check == "reply" for tried in found.tries)
 
     async def _ask_once_more(self, prompt: Prompt, found: Written, max_tokens: int) -> Reply | None:
         """Ask for the next reply; None: an earlier run ended here, and the next one is not stored."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from valley.errors import BackendError
 from valley.instruct.gateway.budget import BudgetSpentError
+from valley.instruct.gateway.connections import Connections, LostError, NotSentError, Response
 from valley.instruct.gateway.server import SAMPLE_HEADER, STORED_ONLY_HEADER
 from valley.instruct.gateway.starting import Address
 
@@ -53,13 +54,14 @@ class GatewayClient:
 
     def __init__(self, address: Callable[[], Address], *, concurrency: int = 16) -> None:
         """Take a function that finds the gateway, and starts it again where it died."""
-        import httpx
-
         self._find = address
-        self._address = address()
-        limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
-        self._client = httpx.AsyncClient(limits=limits, timeout=MOST_WAIT_S, trust_env=False)
+        self._gate = asyncio.Semaphore(concurrency)
         self._finding = asyncio.Lock()
+        self._take(address())
+
+    def _take(self, address: Address) -> None:
+        self._address = address
+        self._server = Connections(address.base_url, api_key=address.token, timeout_s=MOST_WAIT_S)
 
     async def __aenter__(self) -> GatewayClient:
         """Enter."""
@@ -69,7 +71,7 @@ class GatewayClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        self._server.close()
 
     async def complete(self, body: Mapping[str, Any], *, sample: int = 0, stored_only: bool = False) -> Reply:
         """Ask for a chat completion.
@@ -85,29 +87,27 @@ class GatewayClient:
             RejectedError: the server will not have this request; another one may do.
             BackendError: the server cannot be reached, or failed too often.
         """
-        import httpx
-
+        headers = {SAMPLE_HEADER: str(sample), **({STORED_ONLY_HEADER: "1"} if stored_only else {})}
+        said = json.dumps(dict(body)).encode()
         for tried in range(TRIES):
-            address = self._address
-            headers = {"authorization": f"Bearer {address.token}", SAMPLE_HEADER: str(sample)}
-            if stored_only:
-                headers[STORED_ONLY_HEADER] = "1"
-            url = address.base_url + "/chat/completions"
+            server = self._server
             try:
-                response = await self._client.post(url, json=body, headers=headers)
-            except httpx.TransportError:
+                async with self._gate:
+                    response = await server.send("POST", "chat/completions", said, headers=headers)
+            except (NotSentError, LostError):  # to ask the gateway again for the same is the same call
                 await asyncio.sleep(0.1 * 2**tried)
-                await self._find_again(address)
+                await self._find_again(server)
                 continue
-            if response.status_code == 200:
+            if response.status == 200:
                 return _reply(response)
             raise _error(response)
         raise BackendError("the gateway cannot be reached; its log is beside its store")
 
-    async def _find_again(self, gone: Address) -> None:
+    async def _find_again(self, gone: Connections) -> None:
         async with self._finding:
-            if self._address == gone:
-                self._address = await asyncio.to_thread(self._find)
+            if self._server is gone:
+                gone.close()
+                self._take(await asyncio.to_thread(self._find))
 
 
 class RejectedError(BackendError):
@@ -122,22 +122,22 @@ class RejectedError(BackendError):
         super().__init__(message)
 
 
-def _error(response: Any) -> Exception:  # noqa: ANN401
+def _error(response: Response) -> Exception:
     try:
-        said = response.json()["error"]
+        said = json.loads(response.content)["error"]
         code, message = said.get("code"), str(said.get("message"))
     except (ValueError, KeyError, TypeError, AttributeError):
         code, message = None, response.text[:500]
-    if response.status_code == 402:
+    if response.status == 402:
         return BudgetSpentError(message)
     if code == "not_in_store":
         return NotStoredError(message)
-    if response.status_code in (400, 404, 413, 415, 422):
-        return RejectedError(response.status_code, message)
-    return BackendError(f"the server answered {response.status_code}: {message}")
+    if response.status in (400, 404, 413, 415, 422):
+        return RejectedError(response.status, message)
+    return BackendError(f"the server answered {response.status}: {message}")
 
 
-def _reply(response: Any) -> Reply:  # noqa: ANN401
+def _reply(response: Response) -> Reply:
     headers = response.headers
     kept = {
         "key": headers["x-valley-key"],

@@ -12,15 +12,13 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from valley.instruct.gateway.budget import Budget, BudgetSpentError, dollars
 from valley.instruct.gateway.calls import INTENT, REPLY, VOID, Attempt, Calls
+from valley.instruct.gateway.connections import Connections, LostError, NotSentError, Response
 from valley.instruct.gateway.governor import Governor, retry_after_s
 from valley.instruct.gateway.requests import estimated_tokens, most_reply_tokens, request_key
-
-if TYPE_CHECKING:
-    import httpx
 
 RETRIES_SHARE, RETRIES_FREE = 0.5, 50
 """Retries, at most so many of all sendings, the first ones free: more of them mean a broken server."""
@@ -76,7 +74,7 @@ class Relay:
         calls: Calls,
         governor: Governor,
         budget: Budget,
-        client: httpx.AsyncClient | None,
+        client: Connections | None,
         *,
         most_attempts: int = 8,
         wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -129,9 +127,7 @@ class Relay:
             return None
         return Answer(200, reply["raw"].encode(), key, billed=False, cost_pico=reply["cost_pico"])
 
-    async def _call(
-        self, key: str, asked: Mapping[str, Any], sample: int, client: httpx.AsyncClient
-    ) -> Answer:
+    async def _call(self, key: str, asked: Mapping[str, Any], sample: int, client: Connections) -> Answer:
         """Send until there is a reply, or a refusal that sending again will not change."""
         tokens = (estimated_tokens(asked), most_reply_tokens(asked))
         last = failure(503, "upstream", "the server cannot be reached", key)
@@ -179,10 +175,8 @@ class Relay:
         sample: int,
         tokens: tuple[int, int],
         reserved: int,
-        client: httpx.AsyncClient,
+        client: Connections,
     ) -> Answer:
-        import httpx
-
         await self.governor.acquire(sum(tokens))
         too_much, pause_s, began_s = False, 0.0, time.monotonic()
         try:
@@ -190,23 +184,21 @@ class Relay:
             await self.calls.write(attempt, INTENT, intent)
             self.tally.sent += 1
             try:
-                response = await client.post("chat/completions", json=asked)
-            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-                await self.calls.write(attempt, VOID, {"reason": type(error).__name__})
-                return self._failed(503, "unreachable", str(error) or type(error).__name__, attempt)
-            except httpx.HTTPError as error:  # it was sent: whether it was charged is not known
+                response = await client.send("POST", "chat/completions", json.dumps(asked).encode())
+            except NotSentError as error:
+                await self.calls.write(attempt, VOID, {"reason": "not_sent"})
+                return self._failed(503, "unreachable", str(error), attempt)
+            except LostError as error:  # it was sent: whether it was charged is not known
                 self.budget.spend(reserved, sum(tokens))
-                return self._failed(502, "unknown_outcome", str(error) or type(error).__name__, attempt)
-            if response.status_code == 200:
+                return self._failed(502, "unknown_outcome", str(error), attempt)
+            if response.status == 200:
                 return await self._keep(attempt, asked, response, time.monotonic() - began_s)
-            await self.calls.write(attempt, VOID, {"reason": str(response.status_code)})
-            too_much = response.status_code in (429, 503)
+            await self.calls.write(attempt, VOID, {"reason": str(response.status)})
+            too_much = response.status in (429, 503)
             pause_s = retry_after_s(response.headers.get("retry-after")) or 0.0
-            if response.status_code in _AGAIN:
-                return self._failed(
-                    response.status_code, str(response.status_code), response.text[:500], attempt
-                )
-            return Answer(response.status_code, response.content, attempt.key)
+            if response.status in _AGAIN:
+                return self._failed(response.status, str(response.status), response.text[:500], attempt)
+            return Answer(response.status, response.content, attempt.key)
         finally:
             await self.governor.done(too_much=too_much, pause_s=pause_s)
 
@@ -218,7 +210,7 @@ class Relay:
         return failure(status, code, f"the server: {message}", attempt.key)
 
     async def _keep(
-        self, attempt: Attempt, asked: Mapping[str, Any], response: httpx.Response, took_s: float
+        self, attempt: Attempt, asked: Mapping[str, Any], response: Response, took_s: float
     ) -> Answer:
         """Write the raw reply down before anybody reads it."""
         raw = response.text

@@ -19,9 +19,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from valley.errors import ConfigError, MissingExtraError
+from valley.errors import BackendError, ConfigError, MissingExtraError
 from valley.instruct.gateway.budget import Budget, BudgetSpentError, Price
 from valley.instruct.gateway.calls import Calls
+from valley.instruct.gateway.connections import Connections
 from valley.instruct.gateway.governor import Governor
 from valley.instruct.gateway.relay import Answer, Relay, failure
 from valley.instruct.gateway.requests import canonical
@@ -130,6 +131,11 @@ class _Gateway:
     def __init__(self, settings: GatewaySettings, token: str) -> None:
         if not settings.offline and not settings.upstream:
             raise ConfigError("want the base URL of a server, or offline")
+        self._server: Connections | None = None
+        if not settings.offline:
+            self._server = Connections(
+                settings.upstream, api_key=settings.api_key, timeout_s=settings.timeout_s
+            )
         self.settings = settings
         self.token = token
         self.stop: Callable[[], None] = lambda: None
@@ -152,33 +158,21 @@ class _Gateway:
 
     @asynccontextmanager
     async def _life(self, _: Starlette) -> AsyncIterator[None]:
-        import httpx
-
         settings = self.settings
         governor = Governor(
             requests_per_minute=settings.requests_per_minute,
             tokens_per_minute=settings.tokens_per_minute,
             concurrency=settings.concurrency,
         )
-        key = {"authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
-        limits = httpx.Limits(
-            max_connections=settings.concurrency, max_keepalive_connections=settings.concurrency
-        )
-        async with httpx.AsyncClient(
-            base_url=settings.upstream.rstrip("/") + "/",
-            headers=key,
-            limits=limits,
-            timeout=httpx.Timeout(settings.timeout_s, connect=10.0),
-            trust_env=False,
-        ) as client:
-            self.relay = Relay(self.calls, governor, self.budget, None if settings.offline else client)
-            self._client = client
-            watch = asyncio.create_task(self._end_when_idle())
-            try:
-                yield
-            finally:
-                watch.cancel()
-                await self.relay.drain()
+        self.relay = Relay(self.calls, governor, self.budget, self._server)
+        watch = asyncio.create_task(self._end_when_idle())
+        try:
+            yield
+        finally:
+            watch.cancel()
+            await self.relay.drain()
+            if self._server is not None:
+                self._server.close()
 
     async def _end_when_idle(self) -> None:
         while self.settings.idle_s is not None:
@@ -217,17 +211,16 @@ class _Gateway:
             return _respond(failure(507, "store", f"the store cannot be written: {error}"))
 
     async def _models(self, request: Request) -> Response:
-        import httpx
         from starlette.responses import Response
 
         del request
-        if self.settings.offline:
+        if self._server is None:
             return _respond(failure(404, "offline", "the gateway is offline"))
         try:
-            found = await self._client.get("models")
-        except httpx.HTTPError as error:
+            found = await self._server.send("GET", "models")
+        except BackendError as error:
             return _respond(failure(503, "unreachable", f"{self.settings.upstream}: {error}"))
-        return Response(found.content, found.status_code, media_type="application/json")
+        return Response(found.content, found.status, media_type="application/json")
 
     async def _stats(self, request: Request) -> Response:
         from starlette.responses import JSONResponse
