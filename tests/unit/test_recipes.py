@@ -8,6 +8,8 @@ from transformers import TrainingArguments
 
 from valley.collection.config import CollectConfig
 from valley.collection.source import SOURCES
+from valley.instruct.recipe import InstructSettings
+from valley.instruct.task import TASKS
 from valley.training.config import TrainConfig, checked, read_fields
 from valley.training.language_pretraining import LanguageConfig
 from valley.training.vision_pretraining import VisionConfig
@@ -20,9 +22,10 @@ SCHEMAS = {
     "vision": VisionConfig,
 }
 TRAINER_SETTINGS = {field.name for field in dataclasses.fields(TrainingArguments)}
-OTHERS = ("distributed", "collect")
+OTHERS = ("distributed", "collect", "write")
 PATHS = sorted(p for p in RECIPES.rglob("*.yaml") if p.parent.name not in OTHERS)
 COLLECT_PATHS = sorted((RECIPES / "collect").glob("*.yaml"))
+WRITE_PATHS = sorted((RECIPES / "write").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: str(p.relative_to(RECIPES)))
@@ -46,3 +49,18 @@ def test_a_recipe_for_collecting_fits(path):
 
 def test_the_documented_recipes_for_collecting_are_there():
     assert {"folder.yaml", "mixed.yaml"} <= {p.name for p in COLLECT_PATHS}
+
+
+@pytest.mark.parametrize("path", WRITE_PATHS, ids=lambda p: p.name)
+def test_a_recipe_for_writing_fits(path):
+    settings = checked(InstructSettings, read_fields(path), where=str(path))
+    assert set(settings.tasks) <= set(TASKS.names())
+
+
+def test_the_papers_mix_is_about_half_dialogue_and_a_third_reasoning():
+    weights = read_fields(RECIPES / "write" / "paper.yaml")["tasks"]
+    total = sum(weights.values())
+    assert weights["dialogue"] / total == pytest.approx(0.5, abs=0.02)
+    assert (weights["complex_reasoning"] + weights["causal_inference"]) / total == pytest.approx(
+        0.35, abs=0.03
+    )
