@@ -39,7 +39,7 @@ class Claim:
 
 def claims_in(question: str, answer: str, language: str, truth: Truth) -> list[Claim]:
     """Find what an answer claims, and whether it is so."""
-    asked = claims.things_in(question, language)
+    asked, questions = claims.things_in(question, language), claims.clauses_of(question, language)
     every = claims.clauses_of(answer, language, about=asked)
     clauses = [clause for clause in every if not clause.denies]
     found = [
@@ -49,14 +49,14 @@ def claims_in(question: str, answer: str, language: str, truth: Truth) -> list[C
         found += _things(clause, truth)
         found += _colors_said(clause, truth)
         found += _directions(clause, truth)
-        found += _counts(clause, question, language, truth)
+        found += _counts(clause, questions, language, truth)
         found += _causes(clause, asked, truth)
     return [*found, *_orders(clauses, asked, truth)]
 
 
 def count_claim(count: int, question: str, language: str, truth: Truth) -> Claim | None:
     """Judge a number that stands beside an answer; None where the question does not say of what."""
-    allowed = _numbers(claims.clauses_of(question, language), "", language, truth)
+    allowed = _numbers(claims.clauses_of(question, language), language, truth)
     return None if allowed is None else Claim("count", count not in allowed, str(count))
 
 
@@ -101,21 +101,21 @@ def _directions(clause: Clause, truth: Truth) -> Iterator[Claim]:
     yield Claim("direction", not is_true, " and ".join(sorted(clause.directions)))
 
 
-def _counts(clause: Clause, question: str, language: str, truth: Truth) -> Iterator[Claim]:
-    asked = claims.clauses_of(question, language)
-    said = clause.numbers - {number for one in asked for number in one.numbers}
-    allowed = _numbers([clause], clause.text, language, truth) if said else None
-    if said and allowed is None:
-        allowed = _numbers(asked, question, language, truth)
+def _counts(clause: Clause, questions: Sequence[Clause], language: str, truth: Truth) -> Iterator[Claim]:
+    said = clause.numbers - {number for one in questions for number in one.numbers}
+    if not said:
+        return
+    allowed = _numbers([clause], language, truth)
+    if allowed is None:
+        allowed = _numbers(questions, language, truth)
     if allowed is not None:
         yield from (Claim("count", number not in allowed, str(number)) for number in sorted(said))
 
 
-def _numbers(clauses: Sequence[Clause], text: str, language: str, truth: Truth) -> set[int] | None:
+def _numbers(clauses: Sequence[Clause], language: str, truth: Truth) -> set[int] | None:
     """Give the numbers that are true of what is spoken of; None where that is not said."""
-    words = text or " ".join(clause.text for clause in clauses)
     things = [t for clause in clauses if clause.named for t in clause.things if _shape(t) or t.color]
-    if lexicon.has("things", lexicon.normal(words), language):
+    if any(lexicon.has("things", clause.text, language) for clause in clauses):
         return {len(truth.objects), *(len(shot.objects) for shot in truth.shots)}
     if things:  # "shot 2 shows a red circle" has the number of a shot
         shots = range(1, len(truth.shots) + 1)
