@@ -1,10 +1,9 @@
-"""The whole way, by the commands: collect clips, have conversations written about them, train on these, evaluate."""
+"""The whole way, by the commands: collect clips, have conversations written about them, train, evaluate."""
 
 import json
 from pathlib import Path
 
 from instruct.fake_writer import FakeWriter, Running, known_truths
-
 from valley.cli import run
 from valley.conversation import read_jsonl
 from valley.inference.resolving import resolve
