@@ -77,7 +77,7 @@ class RayExecutor:
         """Run jobs; those whose worker is lost are simply not among the outcomes."""
         if not jobs:
             return
-        import ray.data
+        import ray.data  # pyright: ignore[reportMissingImports]
 
         rows = [{"job": json.dumps(asdict(job))} for job in jobs]
         most = min(num_workers, len(rows))
@@ -132,7 +132,7 @@ def _connection(address: str, num_workers: int) -> Iterator[None]:
     it has decided.
     """
     try:
-        import ray
+        import ray  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise MissingExtraError(wanted_by="the executor ray", package="ray", extra="ray") from error
     if ray.is_initialized():

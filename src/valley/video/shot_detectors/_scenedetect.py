@@ -49,7 +49,7 @@ class SceneDetector:
 
 def _scenedetect() -> Any:  # noqa: ANN401
     try:
-        import scenedetect
+        import scenedetect  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise MissingExtraError(
             wanted_by="this shot detector", package="scenedetect", extra="scenedetect"
