@@ -25,7 +25,7 @@ class Counts:
         self.unread: Counter[str] = Counter()
 
     def share(self, name: str) -> float:
-        return self.refused[name] / self.all[name]
+        return self.refused[name] / self.all[name] if self.all[name] else float("nan")
 
 
 def judge(num_scenes: int, *, lies: float, first: int = 0, facts_in: tuple[str, ...] = LANGUAGES) -> Counts:

@@ -10,7 +10,7 @@ LEAST_CAUGHT, MOST_TRUE_REFUSED = 0.90, 0.05
 
 
 def test_lies_are_caught_and_truths_are_not() -> None:
-    counts = judge(40, lies=0.2)
+    counts = judge(24, lies=0.2, first=24)
     assert set(counts.unread) <= {"num_turns"}
     assert counts.share(TRUE) <= MOST_TRUE_REFUSED, counts.reasons
     for kind in LIES:

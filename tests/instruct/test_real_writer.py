@@ -25,7 +25,7 @@ from valley.instruct.records import require_provenance
 from valley.instruct.run import instruct
 
 pytestmark = pytest.mark.slow
-MOST_NEW_TOKENS = 96
+MOST_NEW_TOKENS = 80
 
 Complete = Callable[[list[dict[str, str]], int], tuple[str, int, int, bool]]
 
@@ -120,7 +120,7 @@ def serving(complete: Complete) -> Iterator[Serving]:
 
 
 def test_what_a_small_model_writes_is_caught(serving: Serving, tmp_path: Path, record_property) -> None:
-    write_corpus(tmp_path / "corpus", range(4))
+    write_corpus(tmp_path / "corpus", range(2))
     settings = InstructSettings(
         corpus=tmp_path / "corpus",
         out=tmp_path / "c.jsonl",
@@ -138,9 +138,9 @@ def test_what_a_small_model_writes_is_caught(serving: Serving, tmp_path: Path, r
     rates = {"wanted": result.num_wanted, "accepted": result.num_accepted, "refused replies": dict(reasons)}
     record_property("rates", rates)
     print(json.dumps(rates))  # noqa: T201
-    assert result.num_wanted == 8
-    assert result.num_accepted + len(given_up) == 8
-    assert result.num_billed == len(serving.usage) > 8
+    assert result.num_wanted == 4
+    assert result.num_accepted + len(given_up) == 4
+    assert result.num_billed == len(serving.usage) > 4
     assert serving.num_rejected >= 2, "the form was found out: a schema, then tools, then the prompt"
     assert sum(reasons.values()) > 0, "such a model gets none of this right every time"
     assert not [r for r in given_up if r["reason"] == "no_reply"]

@@ -333,3 +333,24 @@ def test_more_clips_change_nothing_about_the_others() -> None:
     assert len(drawn) == 24
     assert drawn.count("dialogue") > drawn.count("long_description")
     assert len({tag for _, _, tag, _ in planned(range(24))}) == 3
+
+
+def test_a_task_of_a_package_elsewhere_is_one_of_them(tmp_path: Path, monkeypatch) -> None:
+    info = tmp_path / "mine-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[valley.instruct.tasks]\nwhat_is_funny = what_is_funny:TASK\n")
+    (tmp_path / "what_is_funny.py").write_text(
+        "from valley.instruct.tasks._written import WrittenTask, is_video_with_words\n"
+        "TASK = WrittenTask(__file__, 'what is funny', 'one turn. What is funny in the {medium}?',"
+        " is_video_with_words)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "what_is_funny" in TASKS.names()
+    task = TASKS.get("what_is_funny")
+    assert task.name == "what_is_funny"
+    said = task.prompt(SUITED["dialogue"], "es", draw=0).messages[0]["content"]
+    assert "Spanish (es)" in said
+    assert said.endswith("What is funny in the video?")
+    wanted = list(plan([SUITED["dialogue"]], {"what_is_funny": 1.0}, ["es"]))
+    assert [w.task for w in wanted] == [task]
