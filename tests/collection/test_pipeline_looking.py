@@ -22,8 +22,8 @@ def picture(seed: int, shift: int = 0) -> np.ndarray:
 def media(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("media") / "mine"
     folder.mkdir()
-    frames = [picture(1, shift) for shift in range(0, 48, 2)] + [
-        picture(2, shift) for shift in range(0, 48, 2)
+    frames = [picture(1, shift) for shift in range(0, 72, 3)] + [
+        picture(2, shift) for shift in range(0, 72, 3)
     ]
     write_video(folder / "two_shots.mp4", frames, fps=24, options={"preset": "ultrafast"})
     write_video(folder / "two_shots_again.mp4", frames, fps=24, crf=38, options={"preset": "ultrafast"})
