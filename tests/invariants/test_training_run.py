@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from valley.errors import ConfigError
 from valley.model.modeling_valley import ValleyForConditionalGeneration
@@ -243,3 +244,16 @@ def test_bad_pictures_go_to_quarantine_and_keep_the_step_count(config, pictures)
     assert json.loads(line)["sample"] == "bad.png"
     after = weights(run.output_dir)
     assert all(torch.isfinite(value).all() for value in after.values())
+
+
+def test_what_is_saved_in_float16_is_asked_in_what_was_trained(config):
+    """Autocast on a CPU knows no float16: the answers at the end need what the run computed in."""
+    run = config(
+        model={"checkpoint": str(config().model.checkpoint), "save_dtype": "float16"},
+        report=True,
+        trainer={"bf16": True},
+    )
+    train(run)
+    assert (run.output_dir / "report.html").is_file()
+    saved = load_file(run.output_dir / "model.safetensors")
+    assert {tensor.dtype for tensor in saved.values() if tensor.is_floating_point()} == {torch.float16}

@@ -33,9 +33,11 @@ def save(config: TrainConfig, trainer: Trainer, processor: ValleyProcessor, fold
         if is_main:
             (folder / "training_args.bin").unlink(missing_ok=True)
     elif is_main:
+        computed_in = next(model.parameters()).dtype
         if config.model.save_dtype is not None:
             model.to(getattr(torch, config.model.save_dtype))
         model.save_pretrained(folder)
+        model.to(computed_in)  # it is asked once more, and autocast on a CPU knows no float16
     if is_main:
         if config.lora is not None:
             note_adapter(folder, base=str(config.model.checkpoint))
