@@ -257,3 +257,22 @@ def test_what_is_saved_in_float16_is_asked_in_what_was_trained(config):
     assert (run.output_dir / "report.html").is_file()
     saved = load_file(run.output_dir / "model.safetensors")
     assert {tensor.dtype for tensor in saved.values() if tensor.is_floating_point()} == {torch.float16}
+
+
+def test_a_run_that_died_behind_its_last_step_makes_no_other_one(config, tmp_path):
+    """The folder cannot get its name; all steps are in a checkpoint, and only saving them is left."""
+    other = config(output_dir=str(tmp_path / "other"), trainer={"lr_scheduler_type": "constant"})
+    train(other)
+    run = config(trainer={"lr_scheduler_type": "constant"})
+
+    def be_in_the_way(event):
+        if event.step == 3 and not run.output_dir.exists():
+            run.output_dir.write_text("something else")
+
+    with pytest.raises(NotADirectoryError):
+        train(run, be_in_the_way)
+    run.output_dir.unlink()
+    result = train(run)
+    assert result.num_steps == 3
+    expected, got = weights(other.output_dir), weights(run.output_dir)
+    assert all(torch.equal(expected[name], got[name]) for name in expected)

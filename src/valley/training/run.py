@@ -40,7 +40,14 @@ from valley.training.run_folder import (
 )
 from valley.training.saving import finish, save
 from valley.training.trainer_settings import training_arguments
-from valley.training.watching import StopAsked, StopCallback, Watchdog, hear_interrupt
+from valley.training.watching import (
+    StopAsked,
+    StopCallback,
+    TrainedCallback,
+    TrainedError,
+    Watchdog,
+    hear_interrupt,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -126,6 +133,7 @@ def make_trainer(
         train_dataset=_in_order(config, prepared, arguments),
         data_collator=_make_collator(config, prepared, num_ranks=arguments.world_size),
         callbacks=[
+            TrainedCallback(),
             ProgressCallback(on_event, folder / METRICS_NAME, prepared.counter),
             StopCallback(stop),
             Watchdog(prepared.counter),
@@ -168,6 +176,8 @@ def _train_or_go_on(trainer: Trainer, checkpoints: Path) -> float:
         logger.warning("going on from %s", checkpoint)
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    except TrainedError:
+        logger.warning("all steps are in %s; what is left is to save them", checkpoint)
     except SampleError as error:
         raise SampleError.without_traceback(error) from error
     except (OSError, RuntimeError, SafetensorError) as error:

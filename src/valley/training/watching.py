@@ -95,6 +95,25 @@ def hear_interrupt() -> Iterator[StopAsked]:
         signal.signal(signal.SIGINT, usual)
 
 
+class TrainedError(Exception):
+    """All steps are done already: what is left is to save them."""
+
+
+class TrainedCallback(TrainerCallback):
+    """Ends a run that goes on from its last step: the Trainer would make one more."""
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Leave the Trainer once it has the weights of the checkpoint.
+
+        Raises:
+            TrainedError: there is no step left.
+        """
+        if state.global_step >= state.max_steps:
+            raise TrainedError
+
+
 class StopCallback(TrainerCallback):
     """Saves and stops after the step in which it was asked for, all processes after the same one."""
 
