@@ -27,7 +27,7 @@ def test_from_clips_to_a_score(tmp_path, monkeypatch, capsys):
         code = run(
             [*written, "--base-url", running.base_url, "--price", "0.15,0.6", "--max-usd", "1", "--json"]
         )
-    report = json.loads(capsys.readouterr().out.partition("\n{")[2].join(["{", ""]) or "{}")
+    report = json.loads((tmp_path / "own.report.json").read_text(encoding="utf-8"))
     calls = tmp_path / "own_calls"
     stop(calls, find(calls))  # type: ignore[arg-type]
     assert code == 2  # what was false was given up

@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 
 from valley.manifest import Clip
 
-FactKind: TypeAlias = Literal["caption", "sentence", "subtitle", "description", "shot", "metadata", "frame"]
+FactKind: TypeAlias = Literal["caption", "sentence", "subtitle", "description", "shot", "metadata"]
 
 _KINDS: dict[str, FactKind] = {
     "caption": "caption",

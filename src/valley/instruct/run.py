@@ -36,6 +36,7 @@ from valley.instruct.several import Outcomes, Progress, several
 from valley.instruct.writing import Writer, Written
 from valley.locking import locked
 from valley.manifest import read_clips
+from valley.whole_files import write_whole
 
 IDLE_S = 120.0
 
@@ -223,15 +224,12 @@ def _save(
     out.parent.mkdir(parents=True, exist_ok=True)
     made = [to_conversation(w, checks) for w in sorted(kept, key=lambda w: w.wanted.id)]
     require_provenance(made)
-    part = out.with_name(out.name + ".part")
-    write_jsonl(part, place_media(made, media_root=Path.cwd(), folder=out.parent))
-    part.replace(out)
+    write_jsonl(out, place_media(made, media_root=Path.cwd(), folder=out.parent))
     lines = [
         *map(quarantined, sorted(given_up, key=lambda w: w.wanted.id)),
         *sorted(lost, key=lambda r: r["id"]),
     ]
-    part.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
-    part.replace(settings.quarantine)
+    write_whole(settings.quarantine, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
 def _tally(
@@ -257,7 +255,5 @@ def _tally(
 
 def _write_report(settings: InstructSettings, result: Result) -> None:
     path = settings.out.with_name(settings.out.stem + ".report.json")
-    part = path.with_name(path.name + ".part")
     said = {**vars(result), "reasons": dict(result.reasons), "settings": settings.model_dump(mode="json")}
-    part.write_text(json.dumps(said, indent=2, ensure_ascii=False), encoding="utf-8")
-    part.replace(path)
+    write_whole(path, json.dumps(said, indent=2, ensure_ascii=False))

@@ -91,7 +91,6 @@ class Writer:
         most_tries: replies for one conversation, and one more where one of them had not the form.
         settled: conversations that an earlier run came to an end with, and the name of their first request:
             no further reply is paid for, whatever the checks say now.
-        extra: more fields for every request.
     """
 
     client: Asks
@@ -101,7 +100,6 @@ class Writer:
     mode: Mode = "json_schema"
     most_tries: int = 3
     settled: Mapping[str, str] = field(default_factory=dict)
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
     async def write(self, wanted: Wanted) -> Written:
         """Write a conversation, or give up.
@@ -206,7 +204,6 @@ class Writer:
             "messages": [dict(m) for m in messages],
             "max_tokens": max_tokens,
             "temperature": prompt.temperature,
-            **self.extra,
         }
         if self.seed is not None:
             body["seed"] = self.seed + sample

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from valley.errors import ConfigError
 from valley.synthetic.world import COLORS, DIRECTIONS, SHAPES, SIZES, TRAVELLING, EventKind
+from valley.whole_files import write_whole
 
 END_SLACK_S = 0.05
 """A `moves`, `pushed` or `bounces` that ends this near to the end of its shot lasts to the end."""
@@ -304,7 +305,5 @@ def read_scene(path: Path) -> Scene:
 
 def write_scene(path: Path, scene: Scene) -> None:
     """Write a scene document through a temporary name."""
-    part = path.with_name(path.name + ".part")
     words = json.dumps(scene.model_dump(mode="json", exclude_none=True), indent=1)
-    part.write_text(words + "\n", encoding="utf-8")
-    part.replace(path)
+    write_whole(path, words + "\n")

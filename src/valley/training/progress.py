@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from valley.training.watching import BatchCounter
+from valley.whole_files import write_whole
 
 
 @dataclass(frozen=True)
@@ -156,9 +157,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 def _keep_steps_up_to(path: Path, step: int) -> None:
     kept = [json.dumps(record) + "\n" for record in read_metrics(path) if record["step"] <= step]
-    part = path.with_name(path.name + ".part")
-    part.write_text("".join(kept), encoding="utf-8")
-    part.replace(path)
+    write_whole(path, "".join(kept))
 
 
 def event_record(event: TrainingEvent) -> dict[str, Any]:

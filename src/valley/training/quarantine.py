@@ -6,6 +6,8 @@ import json
 import os
 from pathlib import Path
 
+from valley.whole_files import write_whole
+
 
 def quarantine_record(path: str, kind: str, reason: str, *, sample_id: str) -> dict[str, str]:
     """Make the record of a bad medium: the conversation's id, the path, the error's class and its reason."""
@@ -28,6 +30,4 @@ def keep_each_once(path: Path) -> None:
     if not path.is_file():
         return
     lines = dict.fromkeys(path.read_text(encoding="utf-8").splitlines(keepends=True))
-    part = path.with_name(path.name + ".part")
-    part.write_text("".join(lines), encoding="utf-8")
-    part.replace(path)
+    write_whole(path, "".join(lines))

@@ -13,6 +13,7 @@ from torch import nn
 
 from valley.training.config import TrainConfig
 from valley.training.stages import part_of
+from valley.whole_files import write_whole
 
 RECORD_NAME = "training.json"
 SETTINGS_NAME = "settings.json"
@@ -47,9 +48,7 @@ def count_parameters(model: nn.Module) -> dict[str, int]:
 
 def write_json(path: Path, record: dict[str, Any]) -> None:
     """Write a record through a temporary name."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    write_whole(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
 
 def changed_settings(old: dict[str, Any], config: TrainConfig) -> list[str]:

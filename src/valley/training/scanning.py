@@ -23,6 +23,7 @@ from valley.training.quarantine import quarantine_record
 from valley.video.decoding import UNTRUSTED, read_frames
 from valley.video.sampling import FrameSampling
 from valley.video.subtitles import read_subtitles
+from valley.whole_files import write_whole
 
 # Pixels are thrown away: small ones cross the pipe from the child sooner. Decoding is the same.
 _SIZE_PX = 64
@@ -217,10 +218,5 @@ def write_quarantine(path: Path, verdicts: Iterable[Verdict], uses: Mapping[Medi
         if verdict.error
         for sample_id in uses[verdict.use]
     ]
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records))
     return len(records)

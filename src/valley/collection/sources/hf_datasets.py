@@ -22,10 +22,10 @@ from valley.collection.media_paths import kind_of, media_root, placed
 from valley.collection.records import Record, UnfitError, short
 from valley.collection.rows import as_config_error, read_rows
 from valley.collection.source import OnBad, SourceItem, SourceOptions
-from valley.collection.writing import write_whole
 from valley.errors import ConfigError
 from valley.importers.items import Item
 from valley.importers.saved_datasets import read_saved
+from valley.whole_files import write_whole
 
 _MEDIA_FIELDS = ("video", "image", "file_name", "path", "file", "url", "video_url", "image_url")
 _ID_FIELDS = ("id", "video_id", "image_id", "key", "__key__")

@@ -27,7 +27,6 @@ ANSWER_FIELDS = (
     "reasoning_effort",
     "chat_template_kwargs",
     "mm_processor_kwargs",
-    "extra_body",
 )
 """What goes into the key and to the server. Not in it: who asks, where, how long one waits."""
 

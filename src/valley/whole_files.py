@@ -6,12 +6,12 @@ import uuid
 from pathlib import Path
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write bytes under another name first; folders are made."""
+def write_whole(path: Path, data: bytes | str) -> None:
+    """Write bytes, or text as UTF-8, under another name first; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{uuid.uuid4().hex[:8]}.part")
     try:
-        part.write_bytes(data)
+        part.write_bytes(data.encode() if isinstance(data, str) else data)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
