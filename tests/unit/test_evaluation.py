@@ -36,6 +36,12 @@ class Parrot:
     def look(self, medium: Image | Video, params: GenerationParams) -> Frames:
         return read_frames(medium.source)
 
+    def identity(self) -> dict[str, str]:
+        return {"engine": "parrot", "model": "parrot"}
+
+    def close(self) -> None:
+        pass
+
     def stream(self, conversation: Conversation, params: GenerationParams) -> Generator[Piece, None, None]:
         self.asked += 1
         source = str(conversation.media[0].source)

@@ -20,6 +20,12 @@ class Echo:
     def look(self, medium, params):
         raise NotImplementedError
 
+    def identity(self):
+        return {"engine": "echo", "model": "echo"}
+
+    def close(self):
+        pass
+
     def stream(self, conversation, params):
         self.asked.append((conversation, params))
         words = conversation.messages[-1].text.split(" ")

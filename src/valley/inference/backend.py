@@ -6,14 +6,15 @@ A backend knows neither the command line nor HTTP; it is given conversations and
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from valley.conversation import Conversation, Image, Video
 from valley.errors import ConfigError
 from valley.registry import Registry
 from valley.video.frames import Frames
+from valley.video.limits import DecodeLimits
 from valley.video.sampling import FrameSampling
 
 BACKENDS = Registry("valley.inference.backends", attribute="BACKEND", kind="inference backend")
@@ -38,6 +39,11 @@ class GenerationParams:
         isolated: decode files in a killable process of their own (untrusted uploads).
         on_damage: what to do when wanted frames of a clip cannot be decoded: "raise", or "warn" and go on
             with the others.
+        limits: on the reading of each file; None takes those for files of one's own.
+        cache_scope: for whom work is kept (frames, visual tokens, keys and values); what is kept for one is
+            never used for another.
+        response_schema: JSON schema that the answer has to fit, where the engine can hold the model to it
+            (`Capabilities.structured_output`); elsewhere it changes nothing.
     """
 
     max_new_tokens: int = 256
@@ -49,6 +55,9 @@ class GenerationParams:
     sampling: FrameSampling | None = None
     isolated: bool = False
     on_damage: Literal["raise", "warn"] = "raise"
+    limits: DecodeLimits | None = None
+    cache_scope: str = ""
+    response_schema: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no engine can do."""
@@ -105,12 +114,22 @@ class Timing:
 
 @dataclass(frozen=True)
 class Finish:
-    """What is known when an answer has ended."""
+    """What is known when an answer has ended.
+
+    Attributes:
+        reason: "stop" where the model ended by itself, "length" where the limit did.
+        usage: tokens.
+        timing_s: seconds.
+        media: what was seen, in the order of the conversation.
+        prompt_ids: every token of the prompt, placeholders of visual tokens among them; None where the
+            engine does not say (a server).
+    """
 
     reason: FinishReason
     usage: Usage
     timing_s: Timing
     media: tuple[MediaUse, ...] = ()
+    prompt_ids: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +151,8 @@ class Capabilities:
         default_sampling: the frames it takes when nobody asks otherwise.
         reuses_prefix: whether a second question about the same video costs no second vision pass.
         question_first: whether it was trained on questions before media, with a new line between.
+        max_concurrency: how many streams it answers together; more wait their turn.
+        structured_output: whether it holds answers to `GenerationParams.response_schema`.
     """
 
     model: str
@@ -140,6 +161,8 @@ class Capabilities:
     default_sampling: FrameSampling = field(default_factory=FrameSampling)
     reuses_prefix: bool = False
     question_first: bool = False
+    max_concurrency: int = 1
+    structured_output: bool = False
 
 
 @runtime_checkable
@@ -164,8 +187,23 @@ class Backend(Protocol):
 
         Exactly one piece, the last, carries `finish`. Closing the generator stops the work.
 
+        May be called from several threads; streams that run at the same time do not change each other's
+        answers.
+
         Raises:
             MediaError: a medium cannot be read.
-            BackendError: the prompt does not fit the model, or memory ran out.
+            BackendError: the prompt does not fit the model, memory ran out, or a server does not answer.
         """
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """Say what decides an answer beside conversation and parameters, JSON-ready.
+
+        At least `engine`, `model`, and, where the engine knows them, `weights` (a hash of their content),
+        `processor` (its settings), `chat_template` (a hash), `dtype` and `device`.
+        """
+        ...
+
+    def close(self) -> None:
+        """End what runs, and give back threads, connections and what is kept; it answers nothing after."""
         ...

@@ -17,6 +17,7 @@ from valley.errors import SamplingError
 from valley.inference.backend import MediaUse
 from valley.video.decoding import read_frames, read_image
 from valley.video.frames import Frames
+from valley.video.limits import DecodeLimits
 from valley.video.sampled_times import SampledTimes, sampled_times
 from valley.video.sampling import FrameSampling
 from valley.video.subtitles import as_prompt, read_subtitles
@@ -59,24 +60,29 @@ class MediaReader:
         sampling: FrameSampling | None = None,
         isolated: bool = False,
         on_damage: Literal["raise", "warn"] = "raise",
+        limits: DecodeLimits | None = None,
+        scope: str = "",
     ) -> SeenMedium:
-        """Give the frames of a medium, decoding it only if it, or the wish, is new.
+        """Give the frames of a medium, decoding it only if it, the wish, or the scope is new.
 
         Raises:
             MediaError: it cannot be read.
             SamplingError: the wish contradicts itself or the clip.
         """
         wish = self.wish(medium, sampling)
-        key = (type(medium).__name__, _stamp(medium.source), wish, on_damage, _subtitle_stamp(medium))
+        kind = type(medium).__name__
+        key = (scope, kind, _stamp(medium.source), wish, limits, on_damage, _subtitle_stamp(medium))
         with self._lock:
             if key in self._seen:
                 self._seen.move_to_end(key)
                 return self._seen[key]
         try:
             if isinstance(medium, Image):
-                seen = _read_image(key, medium, isolated=isolated)
+                seen = _read_image(key, medium, limits, isolated=isolated)
             else:
-                frames = read_frames(medium.source, wish, isolated=isolated, on_damage=on_damage)
+                frames = read_frames(
+                    medium.source, wish, isolated=isolated, on_damage=on_damage, limits=limits
+                )
                 seen = _read_video(key, medium, frames)
         except SamplingError as error:
             raise SamplingError(f"{_name(medium.source)}: {error}") from error
@@ -127,11 +133,11 @@ class MediaReader:
         return sum(seen.frames.pixels.nbytes for seen in self._seen.values())
 
 
-def _read_image(key: Hashable, image: Image, *, isolated: bool) -> SeenMedium:
+def _read_image(key: Hashable, image: Image, limits: DecodeLimits | None, *, isolated: bool) -> SeenMedium:
     if isolated:
-        frames = read_frames(image.source, FrameSampling(num_frames=1), isolated=True)
+        frames = read_frames(image.source, FrameSampling(num_frames=1), isolated=True, limits=limits)
     else:
-        frames = Frames(read_image(image.source)[np.newaxis], np.zeros(1))
+        frames = Frames(read_image(image.source, limits=limits)[np.newaxis], np.zeros(1))
     return SeenMedium(key, frames, MediaUse(_name(image.source), "image", 0.0, (0.0,)))
 
 

@@ -18,7 +18,6 @@ from typing_extensions import Unpack
 from valley.conversation import Conversation, Image, Message, Text, Video, assistant, system, user
 from valley.errors import BackendError
 from valley.inference.backend import (
-    BACKENDS,
     Backend,
     Finish,
     GenerationParams,
@@ -27,6 +26,7 @@ from valley.inference.backend import (
     Timing,
     Usage,
 )
+from valley.inference.opening import open_backend
 from valley.inference.options import Options, request_from
 from valley.video.frames import Frames
 
@@ -75,7 +75,7 @@ class Valley:
         *,
         dtype: object = None,
         device: object = None,
-        backend: str = "transformers",
+        backend: str | None = None,
     ) -> Valley:
         """Load a model by embedded name, folder, or Hugging Face hub id.
 
@@ -84,13 +84,13 @@ class Valley:
             dtype: a torch dtype or its name, such as "bfloat16"; None takes float32 on a CPU and the stored
                 type on a GPU.
             device: a torch device or its name, such as "cuda:0"; None takes the GPU where there is one.
-            backend: the engine, a name of `valley.inference.backends`.
+            backend: the engine, a name of `valley.inference.backends`; None takes the one that fits.
 
         Raises:
             UnknownNameError: there is no such engine.
-            ConfigError: there is no such model, or it is no Valley checkpoint.
+            ConfigError: there is no such model, or the engine cannot run it.
         """
-        return cls(BACKENDS.get(backend).from_pretrained(name_or_path, dtype=dtype, device=device))
+        return cls(open_backend(name_or_path, engine=backend, dtype=dtype, device=device))
 
     @property
     def name(self) -> str:

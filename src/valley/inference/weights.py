@@ -70,6 +70,19 @@ def fingerprint(place: ModelPlace) -> str:
     return hashlib.sha256(repr(stats).encode()).hexdigest()[:16]
 
 
+def weights_of(place: ModelPlace) -> str:
+    """Hash a folder's weight files by name and content, a second or so a gigabyte; a hub id stands for itself."""
+    if place.folder is None:
+        return place.location
+    digest = hashlib.sha256()
+    for file in sorted(place.folder.glob("*.safetensors")):
+        digest.update(f"{file.name}\0".encode())
+        with file.open("rb") as opened:
+            while block := opened.read(2**24):
+                digest.update(block)
+    return digest.hexdigest()
+
+
 def read_header(path: Path) -> dict[str, dict[str, Any]]:
     """Read name, dtype and shape of every tensor in a safetensors file.
 

@@ -24,11 +24,12 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 @dataclass(frozen=True)
 class Loaded:
-    """A checkpoint in memory."""
+    """A checkpoint in memory, and where it came from: a folder or hub id, and that of an adapter."""
 
     name: str
     model: ValleyForConditionalGeneration
     processor: ValleyProcessor
+    places: tuple[ModelPlace, ...]
 
 
 def load(name_or_path: str, *, dtype: object = None, device: object = None) -> Loaded:
@@ -59,7 +60,9 @@ def load(name_or_path: str, *, dtype: object = None, device: object = None) -> L
     model = model if dtype in QUANTISED else model.to(target)
     if adapter is not None:
         model = _adapted(adapter, model, quantised=dtype in QUANTISED)
-    return Loaded(place.name if adapter is None else adapter.name, model, processor)
+    name = place.name if adapter is None else adapter.name
+    places = (place,) if adapter is None else (place, ModelPlace(name, str(adapter), adapter))
+    return Loaded(name, model, processor, places)
 
 
 def _below(place: ModelPlace) -> tuple[ModelPlace, Path | None]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Generator, Hashable
+from collections.abc import Generator, Hashable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ from valley.inference.media import MediaReader, SeenMedium
 from valley.inference.planning import cure_for
 from valley.inference.prefix import Prefix, PrefixStore
 from valley.inference.prompting import BuiltPrompt, PromptMedium, build_prompt
+from valley.inference.resolving import ModelPlace
+from valley.inference.weights import weights_of
 from valley.model.modeling_valley import ValleyForConditionalGeneration
 from valley.model.processing_valley import ValleyProcessor
 from valley.model.video_processing_valley import Clip
@@ -41,9 +44,15 @@ class TransformersBackend:
     """
 
     def __init__(
-        self, model: ValleyForConditionalGeneration, processor: ValleyProcessor, *, name: str = "valley"
+        self,
+        model: ValleyForConditionalGeneration,
+        processor: ValleyProcessor,
+        *,
+        name: str = "valley",
+        places: Sequence[ModelPlace] = (),
     ) -> None:
-        """Take a model and its processor; `name` signs the answers."""
+        """Take a model and its processor; `name` signs the answers, `places` is where they came from."""
+        self._places = tuple(places)
         self.model = model.eval()
         self.processor = processor
         sampling = FrameSampling(**processor.sampling)
@@ -71,7 +80,7 @@ class TransformersBackend:
     ) -> TransformersBackend:
         """Load a checkpoint; see `Valley.from_pretrained`."""
         loaded = load(name_or_path, dtype=dtype, device=device)
-        return cls(loaded.model, loaded.processor, name=loaded.name)
+        return cls(loaded.model, loaded.processor, name=loaded.name, places=loaded.places)
 
     def look(self, medium: Image | Video, params: GenerationParams) -> Frames:
         """Give the frames that the model is shown of a medium."""
@@ -113,7 +122,23 @@ class TransformersBackend:
             self._prefixes.give(prefix)
         usage = Usage(len(prompt.input_ids), prompt.num_visual_tokens, completion)
         timing = Timing(prepared_s - started_s, first_s - started_s, time.perf_counter() - started_s)
-        yield Piece(words.finish(), Finish(reason, usage, timing, tuple(s.use for s in seen)))
+        media = tuple(s.use for s in seen)
+        yield Piece(words.finish(), Finish(reason, usage, timing, media, prompt.input_ids))
+
+    def identity(self) -> dict[str, Any]:
+        """Say what decides the answers; see `Backend.identity`."""
+        return {
+            "engine": "transformers",
+            "model": self.capabilities.model,
+            "weights": [weights_of(place) for place in self._places],
+            "processor": self.processor.to_dict(),
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "device": str(self.model.device),
+        }
+
+    def close(self) -> None:
+        """Give back what is kept."""
+        self.forget()
 
     def forget(self) -> None:
         """Drop what is kept of earlier questions: frames, features, keys and values."""
@@ -124,7 +149,12 @@ class TransformersBackend:
 
     def _seen(self, medium: Image | Video, params: GenerationParams) -> SeenMedium:
         return self._media.read(
-            medium, sampling=params.sampling, isolated=params.isolated, on_damage=params.on_damage
+            medium,
+            sampling=params.sampling,
+            isolated=params.isolated,
+            on_damage=params.on_damage,
+            limits=params.limits,
+            scope=params.cache_scope,
         )
 
     def _room(self, prompt: BuiltPrompt, params: GenerationParams) -> int:

@@ -1,0 +1,67 @@
+"""From what a user calls a model to an engine with it: a Valley checkpoint, any video model, or a server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from valley.errors import ConfigError
+from valley.inference.backend import BACKENDS, Backend
+from valley.inference.resolving import ModelPlace, resolve
+
+VALLEY_ENGINE = "transformers"
+ANY_MODEL_ENGINE = "image_text_to_text"
+SERVER_ENGINE = "openai"
+
+
+def open_backend(
+    model: str | None = "valley-mini",
+    *,
+    base_url: str | None = None,
+    api_key: str | None = None,
+    engine: str | None = None,
+    dtype: object = None,
+    device: object = None,
+) -> Backend:
+    """Open a model by its name.
+
+    Args:
+        model: an embedded name, a folder, or a hub id; with `base_url`, its name at the server, where None
+            takes the only model that the server lists.
+        base_url: of an OpenAI-compatible server, such as http://localhost:8000/v1.
+        api_key: for the server.
+        engine: a name of `valley.inference.backends`; None takes the one that fits the model.
+        dtype: of the weights; see `Valley.from_pretrained`. A server has its own.
+        device: for the weights; likewise.
+
+    Raises:
+        ConfigError: there is no such model, or an option does not go with a server.
+        BackendError: the server does not answer.
+        UnknownNameError: there is no such engine.
+    """
+    if base_url is not None:
+        if dtype is not None or device is not None:
+            raise ConfigError(
+                "a server has its own dtype and device: leave them out, or leave out the address"
+            )
+        return BACKENDS.get(engine or SERVER_ENGINE).connect(base_url, model=model, api_key=api_key)
+    if model is None:
+        raise ConfigError("want a model: an embedded name, a folder, or a hub id")
+    chosen = engine or engine_for(resolve(model))
+    return BACKENDS.get(chosen).from_pretrained(model, dtype=dtype, device=device)
+
+
+def engine_for(place: ModelPlace) -> str:
+    """Say which engine runs a model, by the kind that its config names."""
+    if place.folder is not None and not (place.folder / "config.json").is_file():
+        return VALLEY_ENGINE  # an adapter: only Valley's are told apart from others by loading them
+    return VALLEY_ENGINE if _model_type(place) == "valley" else ANY_MODEL_ENGINE
+
+
+def _model_type(place: ModelPlace) -> str:
+    from transformers import PretrainedConfig
+
+    try:
+        fields: dict[str, Any] = PretrainedConfig.get_config_dict(place.location)[0]
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{place.location}: {str(error).splitlines()[0]}") from error
+    return str(fields.get("model_type", ""))
