@@ -8,15 +8,17 @@ import typer
 
 from valley.cli import media as cli_media
 from valley.cli.conversing import answer, converse
+from valley.cli.opening import open_model
 from valley.cli.options import (
+    AnyModel,
     AsJson,
+    BaseUrl,
     Device,
     Dtype,
     End,
     Fps,
     Isolated,
     Media,
-    Model,
     NumFrames,
     OnDamage,
     Start,
@@ -32,7 +34,8 @@ def chat(
     question: Annotated[
         str | None, typer.Option("--question", "-q", help="Ask this and exit; without it, converse.")
     ] = None,
-    model: Model = "valley-mini",
+    model: AnyModel = None,
+    base_url: BaseUrl = None,
     num_frames: NumFrames = None,
     fps: Fps = None,
     start: Start = None,
@@ -77,7 +80,7 @@ def chat(
 
     from valley.inference.valley import Valley
 
-    session = Valley.from_pretrained(model, dtype=dtype, device=device).chat(*parts, **options)
+    session = Valley(open_model(model, base_url, dtype, device)).chat(*parts, **options)
     if question is not None:
         answer(session, question, as_json=as_json)
     else:

@@ -14,6 +14,23 @@ Media: TypeAlias = Annotated[
 Model: TypeAlias = Annotated[
     str, typer.Option("--model", "-m", help="An embedded name, a folder, or a Hugging Face hub id.")
 ]
+AnyModel: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="An embedded name, a folder, or a Hugging Face hub id (valley-mini unless given); "
+        "with --base-url its name at the server (the only one there unless given).",
+    ),
+]
+BaseUrl: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--base-url",
+        help="Ask an OpenAI-compatible server, such as http://localhost:8000/v1; its key is read from "
+        "VALLEY_API_KEY, else OPENAI_API_KEY.",
+    ),
+]
 Fps: TypeAlias = Annotated[
     float | None, typer.Option("--fps", help="Frames taken per second; --num-frames then caps them.")
 ]

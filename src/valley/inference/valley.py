@@ -71,26 +71,37 @@ class Valley:
     @classmethod
     def from_pretrained(
         cls,
-        name_or_path: str = "valley-mini",
+        name_or_path: str | None = None,
         *,
         dtype: object = None,
         device: object = None,
         backend: str | None = None,
+        base_url: str | None = None,
+        api_key: str | None = None,
     ) -> Valley:
-        """Load a model by embedded name, folder, or Hugging Face hub id.
+        """Load a model by embedded name, folder, or Hugging Face hub id, or ask one at a server.
 
         Args:
-            name_or_path: such as "valley-mini", "out/instruct" or "someone/valley-7b".
+            name_or_path: such as "valley-mini" (which None stands for), "out/instruct" or "someone/valley-7b":
+                a Valley, or any image-text-to-text model of transformers that takes video. With `base_url`
+                the model's name there; None takes the only one that the server lists.
             dtype: a torch dtype or its name, such as "bfloat16"; None takes float32 on a CPU and the stored
                 type on a GPU.
             device: a torch device or its name, such as "cuda:0"; None takes the GPU where there is one.
             backend: the engine, a name of `valley.inference.backends`; None takes the one that fits.
+            base_url: of an OpenAI-compatible server, such as "http://localhost:8000/v1".
+            api_key: for that server.
 
         Raises:
             UnknownNameError: there is no such engine.
             ConfigError: there is no such model, or the engine cannot run it.
+            BackendError: the server does not answer.
         """
-        return cls(open_backend(name_or_path, engine=backend, dtype=dtype, device=device))
+        name = name_or_path if name_or_path is not None or base_url is not None else "valley-mini"
+        opened = open_backend(
+            name, base_url=base_url, api_key=api_key, engine=backend, dtype=dtype, device=device
+        )
+        return cls(opened)
 
     @property
     def name(self) -> str:
