@@ -82,8 +82,8 @@ class Valley:
         """Load a model by embedded name, folder, or Hugging Face hub id, or ask one at a server.
 
         Args:
-            name_or_path: such as "valley-mini" (which None stands for), "out/instruct" or "someone/valley-7b":
-                a Valley, or any image-text-to-text model of transformers that takes video. With `base_url`
+            name_or_path: such as "valley-mini" (None stands for it), "out/instruct" or "someone/valley-7b": a
+                Valley, or any image-text-to-text model of transformers that takes video. With `base_url`
                 the model's name there; None takes the only one that the server lists.
             dtype: a torch dtype or its name, such as "bfloat16"; None takes float32 on a CPU and the stored
                 type on a GPU.
