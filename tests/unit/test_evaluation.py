@@ -117,10 +117,10 @@ def test_the_reference_scores_and_nothing_else_does(items: list[Item], rule: str
     of_rule = [i for i in items if i.rule == rule and i.variant == "normal"]
     assert of_rule
     for item in of_rule:
-        assert BENCHMARK.score(item, item.reference) == 1.0
-        assert BENCHMARK.score(item, f" {item.reference.upper()} ") == 1.0
+        assert BENCHMARK.score(item, item.reference) == {"accuracy": 1.0}
+        assert BENCHMARK.score(item, f" {item.reference.upper()} ") == {"accuracy": 1.0}
         for wrong in ("", "?", wording.REFUSAL[item.language], wording.INTRODUCTION[item.language]):
-            assert BENCHMARK.score(item, wrong) == 0.0
+            assert BENCHMARK.score(item, wrong) == {"accuracy": 0.0}
 
 
 def item(rule: str, reference: str, language: str = "en", time_s: float | None = None) -> Item:
@@ -147,7 +147,7 @@ def item(rule: str, reference: str, language: str = "en", time_s: float | None =
     ],
 )
 def test_each_rule_counts_what_it_says(one: Item, answer: str, score: float) -> None:
-    assert BENCHMARK.score(one, answer) == pytest.approx(score)
+    assert BENCHMARK.score(one, answer)["accuracy"] == pytest.approx(score)
 
 
 class Drawn:
@@ -261,6 +261,6 @@ def test_a_plot_is_drawn(tmp_path: Path, items: list[Item]) -> None:
     pytest.importorskip("matplotlib")
     from valley.evaluation.run import Scored
 
-    report = make_report([Scored(i, i.reference, float(i.variant == "normal")) for i in items])
+    report = make_report([Scored(i, i.reference, {"accuracy": float(i.variant == "normal")}) for i in items])
     draw_report(report, tmp_path / "scores.png", title="parrot")
     assert (tmp_path / "scores.png").stat().st_size > 5000

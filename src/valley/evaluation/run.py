@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +24,17 @@ MAX_ANSWER_TOKENS = 200
 
 @dataclass(frozen=True)
 class Scored:
-    """An answered question with its score from 0 to 1, and whether the model said it cannot know."""
+    """An answered question with the value of each metric, and whether the model said it cannot know."""
 
     item: Item
     answer: str
-    score: float
+    scores: Mapping[str, float]
     refused: bool = False
+
+    @property
+    def score(self) -> float:
+        """The headline: the first metric's value."""
+        return next(iter(self.scores.values()))
 
     def to_record(self) -> dict[str, Any]:
         """Give what `answers.jsonl` holds: enough to check every score by eye."""

@@ -13,7 +13,7 @@ say that this is another world).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -22,7 +22,7 @@ import numpy as np
 
 from valley.conversation import Conversation, Video, user
 from valley.errors import ConfigError
-from valley.evaluation.benchmark import Benchmark, Item, Selection
+from valley.evaluation.benchmark import Benchmark, DataSource, Item, Metric, Selection
 from valley.synthetic import questions, wording
 from valley.synthetic.dataset import scene_number
 from valley.synthetic.facts import f1
@@ -56,6 +56,9 @@ class Synthetic:
     """The benchmark; see the module's first lines."""
 
     levels: tuple[str, ...] = LEVELS
+    metrics: tuple[Metric, ...] = (Metric("accuracy"),)
+    source: DataSource | None = None
+    needs_judge: bool = False
 
     def items(self, folder: Path, selection: Selection) -> list[Item]:
         """Render the clips that are absent and list the questions.
@@ -74,29 +77,32 @@ class Synthetic:
             found += _about_real_clips(selection.real_clips)
         return found
 
-    def score(self, item: Item, answer: str) -> float:
+    def score(self, item: Item, answer: str) -> Mapping[str, float]:
         """Score by the item's rule, apart from space around the answer and the case of letters.
 
         `exact`: the very words. `verdict`: the same yes or no at the end. `order`: the last sentence
         says that the same is first. `time`: within half a second of when it happens. `facts`: F1 of the facts
         named and right.
         """
-        answer, wanted = answer.strip().casefold(), item.reference.strip().casefold()
-        if item.rule == "facts":
-            return f1(answer, wanted, item.language)
-        if item.rule == "verdict":
-            return float(wording.verdict_of(answer, item.language) == _verdict(item))
-        if item.rule == "order":
-            return float(wording.first_of(answer, item.language) == wording.first_of(wanted, item.language))
-        if item.rule == "time" and item.time_s is not None:
-            said_s = wording.time_of(answer, item.language)
-            return float(said_s is not None and abs(said_s - item.time_s) <= TIME_TOLERANCE_S)
-        return float(answer == wanted)
+        return {"accuracy": _by_rule(item, answer.strip().casefold(), item.reference.strip().casefold())}
 
     def has_refused(self, item: Item, answer: str) -> bool:
         """Tell whether the answer is the one that training gives about another world, in any language."""
         del item
         return answer.strip() in wording.REFUSAL.values()
+
+
+def _by_rule(item: Item, answer: str, wanted: str) -> float:
+    if item.rule == "facts":
+        return f1(answer, wanted, item.language)
+    if item.rule == "verdict":
+        return float(wording.verdict_of(answer, item.language) == _verdict(item))
+    if item.rule == "order":
+        return float(wording.first_of(answer, item.language) == wording.first_of(wanted, item.language))
+    if item.rule == "time" and item.time_s is not None:
+        said_s = wording.time_of(answer, item.language)
+        return float(said_s is not None and abs(said_s - item.time_s) <= TIME_TOLERANCE_S)
+    return float(answer == wanted)
 
 
 def _verdict(item: Item) -> bool | None:
@@ -167,6 +173,7 @@ def _item(name: str, variant: str, clip: Path, asked: _Asked) -> Item:
         reference=question.answer,
         rule=question.expects,
         time_s=question.at_s,
+        clip=name,
     )
 
 
@@ -182,7 +189,8 @@ def _about_real_clips(folder: Path) -> list[Item]:
             known = questions.VIDEO_TASKS[int(rng.integers(len(questions.VIDEO_TASKS)))]
             task = "anything" if number < len(LANGUAGES) else known
             question = questions.ask_foreign(task, language, rng, unseen=number % 2 == 1)
-            items.append(_item(f"{clip.stem}-{number}", "real", clip, _Asked(question, ())))
+            item = _item(f"{clip.stem}-{number}", "real", clip, _Asked(question, ()))
+            items.append(replace(item, clip=clip.stem))
     return items
 
 
