@@ -10,18 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from valley.collection.downloading.addresses import (
-    checked_addresses,
-    is_public,
-    literal_address,
-    without_credentials,
-)
-from valley.collection.downloading.content import page_kind, suffix_in, suffix_of
 from valley.collection.downloading.journal import MOST_LINES, Journal
 from valley.collection.downloading.lanes import Lanes
 from valley.collection.downloading.limits import FetchLimits
 from valley.collection.downloading.retrying import AgainError, pause_s, retry_after_s
 from valley.errors import ConfigError
+from valley.fetching.addresses import (
+    checked_addresses,
+    is_public,
+    literal_address,
+    without_credentials,
+)
+from valley.fetching.content import page_kind, suffix_in, suffix_of
+from valley.fetching.errors import NoAddressError
 from valley.video.encoding import write_video
 
 
@@ -222,9 +223,9 @@ def test_a_name_whose_labels_are_too_long_has_no_address():
     def resolver(host, port):
         return [host.encode("idna").decode()]
 
-    with pytest.raises(AgainError, match="unresolvable"):
+    with pytest.raises(NoAddressError, match="unresolvable"):
         checked_addresses("a" * 70, 80, resolver=resolver)
-    with pytest.raises(AgainError, match="unresolvable"):
+    with pytest.raises(NoAddressError, match="unresolvable"):
         checked_addresses("a", 80, resolver=lambda host, port: [])
 
 

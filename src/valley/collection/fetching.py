@@ -11,27 +11,23 @@ from __future__ import annotations
 
 import itertools
 import queue
-import ssl
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
-from valley.collection.downloading.addresses import host_of, import_httpx, parse_url
 from valley.collection.downloading.asking import FetchRequest, Surroundings
-from valley.collection.downloading.connecting import Connections
 from valley.collection.downloading.lanes import Lanes
 from valley.collection.downloading.limits import FetchLimits
 from valley.collection.downloading.page_video import SCHEME, parse_section
-from valley.collection.downloading.retrying import AgainError, pause_s
+from valley.collection.downloading.retrying import AgainError, as_outcomes, pause_s
 from valley.collection.downloading.transfer import HttpTransfer
 from valley.collection.downloading.trying import Tries
 from valley.collection.executor import Outcome, RefusedError
-
-if TYPE_CHECKING:
-    import httpcore
+from valley.fetching.addresses import host_of, parse_url
+from valley.fetching.connecting import Connections, make_pool
 
 __all__ = ["FetchLimits", "FetchRequest", "Fetcher", "Surroundings"]
 
@@ -39,7 +35,6 @@ MOST_WAITING = 4096
 """Requests known at a time: so far is looked ahead for hosts that have a connection free."""
 
 _AT_ONCE = 16
-_KEEP_ALIVE_S = 10.0
 
 
 @dataclass
@@ -119,7 +114,11 @@ class _Run:
             clock=surroundings.clock,
             allow_private=limits.allow_private_addresses,
         )
-        self._pool = _make_pool(self._connections, limits, surroundings.ssl_context)
+        self._pool = make_pool(
+            self._connections,
+            num_connections=limits.num_connections,
+            ssl_context=surroundings.ssl_context,
+        )
         transfer = HttpTransfer(self._pool, self._connections, limits, surroundings.clock)
         self._tries = Tries(corpus, limits, surroundings, transfer, is_stopped=stopped.is_set)
         self._lanes: Lanes[_Task] = Lanes(
@@ -166,7 +165,8 @@ class _Run:
                 continue
             try:
                 page = parse_section(request.url).page if request.url.startswith(SCHEME) else request.url
-                host = host_of(parse_url(page))
+                with as_outcomes():
+                    host = host_of(parse_url(page))
             except RefusedError as error:
                 yield Outcome(request.key, None, error.reason, error.detail, error.number)
                 continue
@@ -226,18 +226,3 @@ class _Run:
         return Outcome(
             task.request.key, None, error.reason, error.detail, error.number, attempts=task.attempts
         )
-
-
-def _make_pool(
-    connections: Connections, limits: FetchLimits, ssl_context: ssl.SSLContext | None
-) -> httpcore.ConnectionPool:
-    httpx = import_httpx()
-    import httpcore
-
-    return httpcore.ConnectionPool(
-        ssl_context=ssl_context or httpx.create_ssl_context(trust_env=False),
-        max_connections=limits.num_connections,
-        max_keepalive_connections=limits.num_connections,
-        keepalive_expiry=_KEEP_ALIVE_S,
-        network_backend=cast(Any, connections),  # does what its class does, without importing it
-    )

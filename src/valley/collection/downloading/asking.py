@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from valley.collection.downloading.addresses import Resolver, resolve
-from valley.collection.downloading.connecting import Clock, Connect, connect
+from valley.fetching.addresses import Resolver, resolve
+from valley.fetching.connecting import Clock, Connect, connect
 
 
 @dataclass(frozen=True)

@@ -21,17 +21,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from valley.collection.downloading.addresses import (
+from valley.collection.downloading.limits import FetchLimits
+from valley.collection.downloading.retrying import AgainError, as_outcomes
+from valley.collection.executor import RefusedError
+from valley.errors import ConfigError, MissingExtraError
+from valley.fetching.addresses import (
     Resolver,
     checked_addresses,
     host_of,
     parse_url,
     without_credentials,
 )
-from valley.collection.downloading.limits import FetchLimits
-from valley.collection.downloading.retrying import AgainError
-from valley.collection.executor import RefusedError
-from valley.errors import ConfigError, MissingExtraError
 
 SCHEME = "ytdlp:"
 OLDEST_VERSION = (2025, 11, 12)
@@ -141,10 +141,11 @@ class PageVideos:
             AgainError: it may be had another time.
         """
         section = parse_section(url)
-        page = parse_url(section.page)
         allow_private = self._limits.allow_private_addresses
-        port = page.port or (443 if page.scheme == "https" else 80)
-        checked_addresses(host_of(page), port, resolver=self._resolver, allow_private=allow_private)
+        with as_outcomes():
+            page = parse_url(section.page)
+            port = page.port or (443 if page.scheme == "https" else 80)
+            checked_addresses(host_of(page), port, resolver=self._resolver, allow_private=allow_private)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         said = folder / "said.txt"

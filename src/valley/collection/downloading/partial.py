@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from valley.collection.downloading.content import HEAD_BYTES
+from valley.fetching.content import HEAD_BYTES
 
 _BLOCK_BYTES = 2**20
 _MOST_NOTES_BYTES = 2**16

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
 from valley.collection.downloading.limits import FetchLimits
 from valley.collection.executor import RefusedError
+from valley.fetching.errors import FetchError, NetworkError, NoAddressError
+
+# Enough to believe it; what is not here is tried as often as the limits allow.
+_MOST_ATTEMPTS = {"unresolvable": 2, "bad_certificate": 1}
 
 
 class AgainError(RefusedError):
@@ -33,6 +39,23 @@ class AgainError(RefusedError):
     def is_final(self, attempts: int, limits: FetchLimits) -> bool:
         """Whether these many tries are enough."""
         return attempts >= min(limits.max_attempts, self.most_attempts or limits.max_attempts)
+
+
+@contextmanager
+def as_outcomes() -> Iterator[None]:
+    """Let the errors of asking be outcomes of a task.
+
+    Raises:
+        AgainError: the fault may pass.
+        RefusedError: it does not.
+    """
+    try:
+        yield
+    except (NetworkError, NoAddressError) as error:
+        most = _MOST_ATTEMPTS.get(error.reason)
+        raise AgainError(error.reason, error.detail, error.number, most_attempts=most) from error
+    except FetchError as error:
+        raise RefusedError(error.reason, error.detail, error.number) from error
 
 
 def pause_s(attempts: int, fault: AgainError, limits: FetchLimits, *, jitter: float) -> float:

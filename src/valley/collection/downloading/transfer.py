@@ -1,51 +1,31 @@
 """One try to fetch a medium over HTTP into its partial file, going on where an earlier try ended.
 
-Redirects are followed by hand, so that each of them is checked like the first address. Bodies are taken as
-they are: a server is asked not to compress them, and one that does it all the same is refused, since a few
-kilobytes can unfold to any size.
+Bodies are taken as they are: a server is asked not to compress them, and one that does it all the same is
+refused.
 """
 
 from __future__ import annotations
 
-import base64
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
-from urllib.parse import unquote
 
-from valley.collection.downloading.addresses import host_of, parse_url, without_credentials
-from valley.collection.downloading.connecting import Clock, Connections
-from valley.collection.downloading.content import HEAD_BYTES, page_kind
 from valley.collection.downloading.limits import FetchLimits
 from valley.collection.downloading.partial import Notes, Partial
-from valley.collection.downloading.retrying import AgainError, retry_after_s
+from valley.collection.downloading.retrying import AgainError, as_outcomes, retry_after_s
 from valley.collection.downloading.room import need_room
 from valley.collection.executor import RefusedError
+from valley.fetching.addresses import without_credentials
+from valley.fetching.asking import Answer, Manner, asked
+from valley.fetching.connecting import Clock, Connections
+from valley.fetching.content import HEAD_BYTES, page_kind
+from valley.fetching.errors import network_error
 
 if TYPE_CHECKING:
     import httpcore
-    import httpx
 
-_REDIRECTS = (301, 302, 303, 307, 308)
 _FORBIDDEN = (401, 402, 403, 407, 451)
 _PASSING = (408, 425, 500, 502, 503, 504)
 _RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15}|\*)")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The head of an answer that is no redirect, and where it came from."""
-
-    response: httpcore.Response
-    headers: httpx.Headers
-    url: httpx.URL
-
-    @property
-    def status(self) -> int:
-        """The HTTP status."""
-        return self.response.status
 
 
 class HttpTransfer:
@@ -66,6 +46,9 @@ class HttpTransfer:
         self._connections = connections
         self._limits = limits
         self._clock = clock
+        self._manner = Manner(
+            limits.user_agent, limits.max_redirects, limits.connect_timeout_s, limits.read_timeout_s
+        )
 
     def fetch(self, url: str, part: Partial, *, expected_bytes: int | None = None) -> None:
         """Fetch a medium, or the rest of it; afterwards the partial file is whole.
@@ -78,61 +61,27 @@ class HttpTransfer:
         import httpcore
 
         deadline_s = self._clock() + self._limits.timeout_s
-        try:
-            with self._connections.until(deadline_s), self._answer(url, part) as answer:
-                self._check(answer, part, expected_bytes)
-                self._take_body(answer, part, deadline_s)
-        except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
-            raise _network_fault(error, part) from error
-
-    @contextmanager
-    def _answer(self, url: str, part: Partial) -> Iterator[Answer]:
-        """Ask, and follow redirects."""
-        import httpcore
-        import httpx
-
-        asked = parse_url(url)
-        for _ in range(self._limits.max_redirects + 1):
-            target = httpcore.URL(
-                scheme=asked.raw_scheme, host=asked.raw_host, port=asked.port, target=asked.raw_path
-            )
-            headers = self._headers(asked, part)
-            with self._pool.stream("GET", target, headers=headers, extensions=self._extensions()) as response:
-                answer = Answer(response, httpx.Headers(response.headers), asked)
-                if answer.status not in _REDIRECTS or "location" not in answer.headers:
-                    yield answer
-                    return
+        more = self._rest_of(part)
+        with as_outcomes(), self._connections.until(deadline_s):
             try:
-                joined = asked.join(answer.headers["location"])
-            except (httpx.InvalidURL, ValueError) as error:
-                raise RefusedError("bad_url", "is redirected to no web address") from error
-            asked = parse_url(str(joined))
-        raise RefusedError(
-            "too_many_redirects", f"the last led to {host_of(asked)}", self._limits.max_redirects
-        )
+                with asked(self._pool, url, self._manner, more_headers=more) as answer:
+                    self._check(answer, part, expected_bytes)
+                    self._take_body(answer, part, deadline_s)
+            except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
+                raise network_error(error, part.num_bytes) from error
 
-    def _headers(self, url: httpx.URL, part: Partial) -> list[tuple[str | bytes, str | bytes]]:
-        headers = {"User-Agent": self._limits.user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
-        if part.num_bytes and part.notes is not None and part.notes.validator:
-            headers["Range"] = f"bytes={part.num_bytes}-"
-            headers["If-Range"] = part.notes.validator
-        if url.userinfo:
-            words = unquote(url.userinfo.decode("ascii")).encode()
-            headers["Authorization"] = f"Basic {base64.b64encode(words).decode('ascii')}"
-        return list(headers.items())
-
-    def _extensions(self) -> dict[str, dict[str, float | int]]:
-        connect_s, read_s = self._limits.connect_timeout_s, self._limits.read_timeout_s
-        return {"timeout": {"connect": connect_s, "read": read_s, "write": read_s}}
+    def _rest_of(self, part: Partial) -> dict[str, str]:
+        """Ask for the rest of what is there, if it is still of this version."""
+        if not part.num_bytes or part.notes is None or not part.notes.validator:
+            return {}
+        return {"Range": f"bytes={part.num_bytes}-", "If-Range": part.notes.validator}
 
     def _check(self, answer: Answer, part: Partial, expected_bytes: int | None) -> None:
         """Refuse what is no medium, and make the part ready for the body."""
         if answer.status not in (200, 206):
             _refuse_status(answer, part)
-        encoding = answer.headers.get("content-encoding", "identity").strip().lower()
-        if encoding not in ("", "identity"):
-            raise RefusedError("content_encoding", f"want the bytes as they are, got them in {encoding[:40]}")
-        length = _range_length(answer, part) if answer.status == 206 else _length(answer)
+        answer.refuse_encoding()
+        length = _range_length(answer, part) if answer.status == 206 else answer.length
         if length is not None and length > self._limits.max_bytes:
             raise RefusedError("too_large", f"want at most {self._limits.max_bytes} bytes", length)
         if expected_bytes is not None and length not in (None, expected_bytes):
@@ -218,32 +167,9 @@ def _range_length(answer: Answer, part: Partial) -> int | None:
     return known if length is None else length
 
 
-def _length(answer: Answer) -> int | None:
-    given = answer.headers.get("content-length", "")
-    return int(given) if given.isascii() and given.isdigit() and len(given) < 16 else None
-
-
 def _validator(answer: Answer) -> str:
     """Give what tells this version from another, as If-Range takes it."""
     etag = answer.headers.get("etag", "").strip()
     found = etag or answer.headers.get("last-modified", "").strip()
     is_weak = etag.startswith("W/")  # may be said of other bytes that look alike
     return "" if is_weak or len(found) > 1000 or not (found.isascii() and found.isprintable()) else found
-
-
-def _network_fault(error: Exception, part: Partial) -> AgainError:
-    """Say what a broken connection means."""
-    import ssl
-
-    import httpcore
-
-    said = str(error)[:200] or type(error).__name__
-    if isinstance(error, httpcore.TimeoutException):
-        return AgainError("timeout", said, part.num_bytes)
-    if isinstance(error, httpcore.ConnectError):
-        if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in error.args):
-            return AgainError("bad_certificate", said, most_attempts=1)
-        return AgainError("unreachable", said)
-    if isinstance(error, httpcore.ProtocolError) and "complete message body" in said:
-        return AgainError("wrong_length", f"the body ended too soon: {said}", part.num_bytes)
-    return AgainError("connection_lost", said, part.num_bytes)

@@ -8,18 +8,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from valley.collection.downloading.addresses import parse_url
 from valley.collection.downloading.asking import FetchRequest, Surroundings
 from valley.collection.downloading.blobs import Blobs
-from valley.collection.downloading.content import suffix_in, suffix_of
 from valley.collection.downloading.journal import Journal
 from valley.collection.downloading.limits import FetchLimits
 from valley.collection.downloading.page_video import SCHEME, PageVideos, parse_section
 from valley.collection.downloading.partial import Notes, Partial, name_of
-from valley.collection.downloading.retrying import AgainError
+from valley.collection.downloading.retrying import AgainError, as_outcomes
 from valley.collection.downloading.room import need_room
 from valley.collection.downloading.transfer import HttpTransfer, refuse_page
 from valley.collection.executor import RefusedError
+from valley.fetching.addresses import parse_url
+from valley.fetching.content import suffix_in, suffix_of
 
 PARTIAL_FOLDER = "partial"
 
@@ -84,7 +84,8 @@ class Tries:
         part.finish()
         notes = part.notes or Notes()
         suffix = suffix_of(part.head)
-        other_suffix = "" if suffix else suffix_in(parse_url(notes.final_url).path)
+        with as_outcomes():
+            other_suffix = "" if suffix else suffix_in(parse_url(notes.final_url).path)
         place = self._blobs.place(part.sha256, suffix=suffix, other_suffix=other_suffix)
         record = {
             "sha256": part.sha256,

@@ -11,9 +11,14 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from valley.collection.downloading.addresses import Resolver, checked_addresses
+from valley.fetching.addresses import Resolver, checked_addresses, import_httpx
+
+if TYPE_CHECKING:
+    import httpcore
+
+_KEEP_ALIVE_S = 10.0
 
 Connect: TypeAlias = Callable[[str, int, float | int | None], Any]
 """Connects to an address and port within so many seconds; gives a network stream of httpcore's."""
@@ -61,8 +66,7 @@ class Connections:
         """Connect to the first address of a host that answers.
 
         Raises:
-            RefusedError: the host is none of the public network.
-            AgainError: its name is unknown.
+            FetchError: the host is none of the public network, or its name is unknown.
             httpcore.ConnectError: no address answers.
         """
         import httpcore
@@ -162,3 +166,25 @@ class _Stream:
         """Wake whoever reads from it."""
         with suppress(OSError):  # it has ended by itself
             socket.socket.shutdown(self._stream.get_extra_info("socket"), socket.SHUT_RDWR)
+
+
+def make_pool(
+    connections: Connections, *, num_connections: int, ssl_context: ssl.SSLContext | None = None
+) -> httpcore.ConnectionPool:
+    """Make what asks through these connections; the environment's proxies and certificates do not count.
+
+    Args:
+        connections: check addresses and keep time.
+        num_connections: at once.
+        ssl_context: whom to trust; None: the authorities of the package certifi.
+    """
+    httpx = import_httpx()
+    import httpcore
+
+    return httpcore.ConnectionPool(
+        ssl_context=ssl_context or httpx.create_ssl_context(trust_env=False),
+        max_connections=num_connections,
+        max_keepalive_connections=num_connections,
+        keepalive_expiry=_KEEP_ALIVE_S,
+        network_backend=cast(Any, connections),  # does what its class does, without importing it
+    )

@@ -13,9 +13,8 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeAlias
 
-from valley.collection.downloading.retrying import AgainError
-from valley.collection.executor import RefusedError
 from valley.errors import MissingExtraError
+from valley.fetching.errors import FetchError, NoAddressError
 
 if TYPE_CHECKING:
     import httpx
@@ -54,7 +53,7 @@ def parse_url(url: str) -> httpx.URL:
     """Read a web address.
 
     Raises:
-        RefusedError: it is none ("bad_url"), or another kind of address ("unsupported_scheme").
+        FetchError: it is none ("bad_url"), or another kind of address ("unsupported_scheme").
         MissingExtraError: httpx is absent.
     """
     httpx = import_httpx()
@@ -62,11 +61,11 @@ def parse_url(url: str) -> httpx.URL:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, ValueError) as error:  # the latter: half a character
         said = "" if "@" in url else f": {error}"  # a torn password would be quoted
-        raise RefusedError("bad_url", f"is no web address{said}"[:200]) from error
+        raise FetchError("bad_url", f"is no web address{said}"[:200]) from error
     if parsed.scheme not in ("http", "https"):
-        raise RefusedError("unsupported_scheme", f"want http or https, got {parsed.scheme[:40] or 'none'}")
+        raise FetchError("unsupported_scheme", f"want http or https, got {parsed.scheme[:40] or 'none'}")
     if not parsed.host or not 0 < (parsed.port or 80) < 65_536:
-        raise RefusedError("bad_url", "want a host, and a port up to 65535")
+        raise FetchError("bad_url", "want a host, and a port up to 65535")
     return parsed
 
 
@@ -90,8 +89,8 @@ def checked_addresses(host: str, port: int, *, resolver: Resolver, allow_private
         allow_private: do not check them.
 
     Raises:
-        RefusedError: one of them is no public one ("private_address").
-        AgainError: the name has none ("unresolvable").
+        FetchError: one of them is no public one ("private_address").
+        NoAddressError: the name has none ("unresolvable").
     """
     literal = literal_address(host)
     if literal is not None:
@@ -100,12 +99,12 @@ def checked_addresses(host: str, port: int, *, resolver: Resolver, allow_private
         try:
             found = list(resolver(host, port))
         except (OSError, UnicodeError) as error:  # the latter: a label that is too long for a name
-            raise AgainError("unresolvable", f"{host}: {error}", most_attempts=2) from error
+            raise NoAddressError("unresolvable", f"{host}: {error}") from error
     if not found:
-        raise AgainError("unresolvable", f"{host}: has no address", most_attempts=2)
+        raise NoAddressError("unresolvable", f"{host}: has no address")
     private = [address for address in found if not is_public(address)]
     if private and not allow_private:
-        raise RefusedError("private_address", f"{host} is {private[0]}, which is not on the public network")
+        raise FetchError("private_address", f"{host} is {private[0]}, which is not on the public network")
     return found
 
 
