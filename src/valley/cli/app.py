@@ -22,6 +22,7 @@ from valley.cli import (
     shots,
     synth,
     train,
+    ui,
 )
 
 app = typer.Typer(
@@ -76,5 +77,6 @@ app.command("train")(train.train)
 app.command("merge")(merge.merge)
 app.command("convert")(convert.convert)
 app.command("eval")(evaluate.evaluate)
+app.command("ui")(ui.ui)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)

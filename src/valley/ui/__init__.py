@@ -1,0 +1,1 @@
+"""The web page: it speaks HTTP to any OpenAI-compatible server, and knows nothing of models."""
