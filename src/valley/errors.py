@@ -19,6 +19,14 @@ class BackendError(ValleyError):
     """An inference backend could not do what was asked."""
 
 
+class ContextLengthError(BackendError):
+    """The prompt leaves no room for an answer."""
+
+
+class EngineUnavailableError(BackendError):
+    """The engine cannot answer now: memory ran out, its server is away, it was closed. Later it may."""
+
+
 class ConversationError(ValleyError):
     """A conversation record does not fit its schema."""
 

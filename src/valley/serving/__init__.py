@@ -1,0 +1,1 @@
+"""Answer over HTTP as OpenAI's API does, for any inference backend."""
