@@ -1,13 +1,14 @@
 """Each medium is decoded once, however often it is asked about, and again when its file changes."""
 
 import shutil
+import threading
 
 import numpy as np
 import pytest
 
 import valley.inference.media as media_module
 from valley.conversation import Image, Video
-from valley.errors import MediaNotFoundError, SamplingError
+from valley.errors import MediaNotFoundError, SamplingError, ValleyError
 from valley.inference.media import MediaReader
 from valley.video.sampling import FrameSampling
 
@@ -120,3 +121,79 @@ def test_a_checkpoint_may_count_frames_by_number(clip_files):
     window = Video(str(clip_files / "a.mp4"), start_s=1.0, end_s=2.0)
     assert media.wish(window, None) == FrameSampling(num_frames=8, start_s=1.0, end_s=2.0)
     assert len(media.read(window).frames) == 8
+
+
+class Gate:
+    """Holds every decode until it is opened, and counts how many are inside at once."""
+
+    def __init__(self, monkeypatch, error=None):
+        self.opened, self.entered = threading.Event(), threading.Semaphore(0)
+        self.inside, self.most, self.calls, self.error = 0, 0, 0, error
+        self._lock = threading.Lock()
+        self._original = media_module.read_frames
+        monkeypatch.setattr(media_module, "read_frames", self.read)
+
+    def read(self, source, *args, **kwargs):
+        with self._lock:
+            self.inside, self.calls = self.inside + 1, self.calls + 1
+            self.most = max(self.most, self.inside)
+        self.entered.release()
+        assert self.opened.wait(20)
+        with self._lock:
+            self.inside -= 1
+        if self.error is not None:
+            raise self.error
+        return self._original(source, *args, **kwargs)
+
+
+def read_at_once(media, clips, gate, *, decodes):
+    """Read in a thread each; open the gate when `decodes` of them have come to it."""
+    got = {}
+
+    def run(number):
+        try:
+            got[number] = media.read(clips[number])
+        except ValleyError as error:
+            got[number] = error
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(len(clips))]
+    for thread in threads:
+        thread.start()
+    for _ in range(decodes):
+        assert gate.entered.acquire(timeout=20)
+    gate.opened.set()
+    for thread in threads:
+        thread.join(20)
+    return [got[n] for n in range(len(clips))]
+
+
+def test_two_who_ask_at_once_share_one_decode(clip_files, monkeypatch):
+    gate = Gate(monkeypatch)
+    seen = read_at_once(reader(), [Video(str(clip_files / "a.mp4"))] * 4, gate, decodes=1)
+    assert gate.calls == 1
+    assert all(s is seen[0] for s in seen)
+
+
+def test_two_who_ask_at_once_share_the_error(clip_files, monkeypatch):
+    gate = Gate(monkeypatch, MediaNotFoundError("a.mp4", "is gone"))
+    media = reader()
+    got = read_at_once(media, [Video(str(clip_files / "a.mp4"))] * 3, gate, decodes=1)
+    assert all(isinstance(g, MediaNotFoundError) for g in got)
+    gate.error = None
+    assert len(media.read(Video(str(clip_files / "a.mp4"))).frames) == 4  # an error is not kept
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_so_many_are_decoded_at_once_and_no_more(clip_files, monkeypatch, most):
+    gate = Gate(monkeypatch)
+    clips = [Video(str(clip_files / "a.mp4"), start_s=s) for s in (0.0, 0.5, 1.0, 1.5)]
+    seen = read_at_once(reader(max_decodes=most), clips, gate, decodes=most)
+    assert (gate.calls, gate.most) == (4, most)
+    assert all(len(s.frames) == 4 for s in seen)
+
+
+def test_nothing_is_shared_between_scopes(clip_files, decoded):
+    media = reader()
+    first, second = (media.read(Video(str(clip_files / "a.mp4")), scope=s) for s in ("a", "b"))
+    assert len(decoded) == 2
+    assert first.key != second.key

@@ -96,11 +96,19 @@ class MediaUse:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens counted: all of the prompt, those of them that stand for pictures, and the answer's."""
+    """Tokens counted.
+
+    Attributes:
+        prompt: all of the prompt.
+        visual: those of them that stand for pictures.
+        completion: the answer's.
+        cached: those of the prompt whose keys and values an earlier question left.
+    """
 
     prompt: int
     visual: int
     completion: int
+    cached: int = 0
 
 
 @dataclass(frozen=True)
@@ -163,6 +171,33 @@ class Capabilities:
     question_first: bool = False
     max_concurrency: int = 1
     structured_output: bool = False
+
+
+@dataclass(frozen=True)
+class CacheUse:
+    """What one kind of kept work has saved: how often it was there, how often not, and its bytes now."""
+
+    hits: int
+    misses: int
+    num_bytes: int
+
+
+@dataclass(frozen=True)
+class CacheStats:
+    """What an engine keeps: decoded frames, visual tokens, and keys and values of earlier prompts."""
+
+    frames: CacheUse
+    features: CacheUse
+    prefixes: CacheUse
+
+
+@runtime_checkable
+class KeepsWork(Protocol):
+    """An engine that can say what its caches have saved."""
+
+    def cache_stats(self) -> CacheStats:
+        """Count since the engine was made."""
+        ...
 
 
 @runtime_checkable

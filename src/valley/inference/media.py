@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
-from collections import OrderedDict
 from collections.abc import Hashable
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -13,8 +14,9 @@ from typing import Literal
 import numpy as np
 
 from valley.conversation import Image, Video
-from valley.errors import SamplingError
+from valley.errors import SamplingError, ValleyError
 from valley.inference.backend import MediaUse
+from valley.inference.work_cache import WorkCache
 from valley.video.decoding import read_frames, read_image
 from valley.video.frames import Frames
 from valley.video.limits import DecodeLimits
@@ -44,13 +46,29 @@ class SeenMedium:
 
 
 class MediaReader:
-    """Reads images and videos, and keeps the newest ones as long as they fit into `cache_bytes`."""
+    """Reads images and videos, and keeps the newest ones as long as they fit into the cache."""
 
-    def __init__(self, default_sampling: FrameSampling, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
-        """Set the frames to take when nobody asks otherwise."""
+    def __init__(
+        self,
+        default_sampling: FrameSampling,
+        *,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        cache: WorkCache | None = None,
+        max_decodes: int | None = None,
+    ) -> None:
+        """Set the frames to take when nobody asks otherwise, and the bounds.
+
+        Args:
+            default_sampling: which frames.
+            cache_bytes: of frames that are kept, where there is no `cache`.
+            cache: one that is shared with other kinds of work.
+            max_decodes: files that are decoded at once; None takes one a core, as a decoder fills a core and
+                more at once only take each other's memory.
+        """
         self.default_sampling = default_sampling
-        self._cache_bytes = cache_bytes
-        self._seen: OrderedDict[Hashable, SeenMedium] = OrderedDict()
+        self._cache = cache or WorkCache(cache_bytes)
+        self._decodes = threading.Semaphore(max_decodes or os.cpu_count() or 1)
+        self._running: dict[Hashable, Future[SeenMedium | None]] = {}
         self._lock = threading.Lock()
 
     def read(
@@ -65,6 +83,8 @@ class MediaReader:
     ) -> SeenMedium:
         """Give the frames of a medium, decoding it only if it, the wish, or the scope is new.
 
+        Two threads that ask for the same at once share one decode.
+
         Raises:
             MediaError: it cannot be read.
             SamplingError: the wish contradicts itself or the clip.
@@ -72,24 +92,41 @@ class MediaReader:
         wish = self.wish(medium, sampling)
         kind = type(medium).__name__
         key = (scope, kind, _stamp(medium.source), wish, limits, on_damage, _subtitle_stamp(medium))
-        with self._lock:
-            if key in self._seen:
-                self._seen.move_to_end(key)
-                return self._seen[key]
+        kept = self._cache.get("frames", key)
+        while kept is None:
+            with self._lock:
+                running = self._running.get(key)
+                mine = running or self._running.setdefault(key, Future())
+            if running is None:
+                return self._decode(mine, key, medium, wish, limits, on_damage, isolated=isolated)
+            kept = running.result()
+        return kept
+
+    def _decode(
+        self,
+        mine: Future[SeenMedium | None],
+        key: Hashable,
+        medium: Image | Video,
+        wish: FrameSampling,
+        limits: DecodeLimits | None,
+        on_damage: Literal["raise", "warn"],
+        *,
+        isolated: bool,
+    ) -> SeenMedium:
+        """Read a file for everyone who waits for it; an interrupt is this thread's alone."""
         try:
-            if isinstance(medium, Image):
-                seen = _read_image(key, medium, limits, isolated=isolated)
-            else:
-                frames = read_frames(
-                    medium.source, wish, isolated=isolated, on_damage=on_damage, limits=limits
-                )
-                seen = _read_video(key, medium, frames)
-        except SamplingError as error:
-            raise SamplingError(f"{_name(medium.source)}: {error}") from error
-        with self._lock:
-            self._seen[key] = seen
-            while len(self._seen) > 1 and self._held_bytes() > self._cache_bytes:
-                self._seen.popitem(last=False)
+            with self._decodes:
+                seen = _read(key, medium, wish, limits, on_damage, isolated=isolated)
+            self._cache.put("frames", key, seen, seen.frames.pixels.nbytes)
+            mine.set_result(seen)
+        except ValleyError as error:
+            mine.set_exception(error)
+            raise
+        finally:
+            if not mine.done():
+                mine.set_result(None)
+            with self._lock:
+                del self._running[key]
         return seen
 
     def glance(self, medium: Image | Video, *, sampling: FrameSampling | None = None) -> SeenMedium:
@@ -126,11 +163,25 @@ class MediaReader:
 
     def clear(self) -> None:
         """Forget every medium."""
-        with self._lock:
-            self._seen.clear()
+        self._cache.clear("frames")
 
-    def _held_bytes(self) -> int:
-        return sum(seen.frames.pixels.nbytes for seen in self._seen.values())
+
+def _read(
+    key: Hashable,
+    medium: Image | Video,
+    wish: FrameSampling,
+    limits: DecodeLimits | None,
+    on_damage: Literal["raise", "warn"],
+    *,
+    isolated: bool,
+) -> SeenMedium:
+    try:
+        if isinstance(medium, Image):
+            return _read_image(key, medium, limits, isolated=isolated)
+        frames = read_frames(medium.source, wish, isolated=isolated, on_damage=on_damage, limits=limits)
+        return _read_video(key, medium, frames)
+    except SamplingError as error:
+        raise SamplingError(f"{_name(medium.source)}: {error}") from error
 
 
 def _read_image(key: Hashable, image: Image, limits: DecodeLimits | None, *, isolated: bool) -> SeenMedium:
