@@ -19,7 +19,7 @@ from valley.video.sampling import FrameSampling
 _PACKAGES = {"torchvision": "torchvision", "num2words": "num2words"}
 _MISSING = re.compile(r"requires the (\S+) library|[Pp]ackage `(\w+)`|No module named '([\w.]+)'")
 
-# Frames of a clip for a model that wants so many a second and says no end: a minute's worth at one a second.
+# Frames of a clip unless more are asked for. Some families say 768, which of a 1080p clip are 5 GB; 64 are 400 MB.
 _MOST_FRAMES = 64
 
 
@@ -66,8 +66,8 @@ def default_sampling(processor: Any) -> FrameSampling:  # noqa: ANN401
     fps, num_frames = getattr(video, "fps", None), getattr(video, "num_frames", None)
     if fps:
         most = getattr(video, "max_frames", None) or num_frames or _MOST_FRAMES
-        return FrameSampling(num_frames=None, fps=float(fps), max_frames=int(most))
-    return FrameSampling(num_frames=int(num_frames)) if num_frames else FrameSampling()
+        return FrameSampling(num_frames=None, fps=float(fps), max_frames=min(int(most), _MOST_FRAMES))
+    return FrameSampling(num_frames=min(int(num_frames), _MOST_FRAMES)) if num_frames else FrameSampling()
 
 
 def _checked_type(place: ModelPlace) -> str:
@@ -86,7 +86,7 @@ def _checked_type(place: ModelPlace) -> str:
 def _processor(place: ModelPlace, model_type: str) -> Any:  # noqa: ANN401
     try:
         processor: Any = AutoProcessor.from_pretrained(place.location)
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ImportError) as error:
         raise _unloadable(place, model_type, error) from error
     lacking = [part for part in ("tokenizer", "image_processor") if getattr(processor, part, None) is None]
     if lacking:

@@ -7,12 +7,14 @@ and so writes when the frame is shown, at constant and at variable frame rates a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from jinja2 import TemplateError
 from PIL import Image as Pictures
 from torch import Tensor
 
@@ -22,6 +24,8 @@ from valley.inference.media import SeenMedium
 from valley.video.frames import Frames
 
 TICKS_PER_SECOND = 1000
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,14 +65,17 @@ def build_family_prompt(
     Raises:
         BackendError: the processor cannot make a prompt of this.
     """
-    clips = [_at_least(s.frames, _fewest_frames(processor)) for s in seen if s.use.kind == "video"]
-    messages = _messages(conversation, seen, clips)
+    shown = _as_shown(processor, seen, name=name)
+    messages = _messages(conversation, shown)
+    clips = [s for s in shown if s.kind == "video"]
     options: dict[str, Any] = {}
     if clips:
-        durations_s = [s.use.duration_s for s in seen if s.use.kind == "video"]
-        metadata = [clip_metadata(c, duration_s=d) for c, d in zip(clips, durations_s, strict=True)]
+        metadata = [clip_metadata(s.frames, duration_s=s.duration_s) for s in clips]
         options = {"do_sample_frames": False, "video_metadata": [metadata]}
-    encoded = _encoded(processor, messages, options, name=name)
+    try:
+        encoded = _encoded(processor, messages, options, name=name)
+    except BackendError as error:
+        raise BackendError(f"{error}{_unequal(clips)}") from error
     inputs = {key: value for key, value in encoded.items() if isinstance(value, Tensor)}
     ids = tuple(inputs["input_ids"][0].tolist())
     num_visual = sum(i in visual_ids for i in ids)
@@ -97,8 +104,35 @@ def clip_metadata(frames: Frames, *, duration_s: float | int) -> dict[str, Any]:
     }
 
 
-def _fewest_frames(processor: Any) -> int:  # noqa: ANN401
-    return int(getattr(getattr(processor, "video_processor", None), "temporal_patch_size", None) or 1)
+@dataclass(frozen=True)
+class _Shown:
+    """One medium as the processor is given it: a picture, or a clip."""
+
+    kind: Literal["image", "video"]
+    frames: Frames
+    duration_s: float
+    subtitles: str
+
+
+def _as_shown(processor: Any, seen: Sequence[SeenMedium], *, name: str) -> list[_Shown]:  # noqa: ANN401
+    """Decide how each medium travels; what a family cannot take beside other media becomes a clip."""
+    video = getattr(processor, "video_processor", None)
+    fewest = int(getattr(video, "temporal_patch_size", None) or 1)
+    kinds = {s.use.kind for s in seen}
+    only_clips = len(kinds) == 2 and _share_a_tensor(processor.image_processor, video)
+    if only_clips:
+        _log.warning("%s: takes pictures beside clips only as clips of one frame", name)
+    shown: list[_Shown] = []
+    for s in seen:
+        kind: Literal["image", "video"] = "video" if only_clips else s.use.kind
+        frames = _at_least(s.frames, fewest) if kind == "video" else s.frames
+        shown.append(_Shown(kind, frames, s.use.duration_s, s.subtitles))
+    return shown
+
+
+def _share_a_tensor(image_processor: Any, video_processor: Any) -> bool:  # noqa: ANN401
+    """Say whether pictures and clips would overwrite each other (SmolVLM's do)."""
+    return bool(set(image_processor.model_input_names) & set(video_processor.model_input_names))
 
 
 def _at_least(frames: Frames, count: int) -> Frames:
@@ -107,19 +141,25 @@ def _at_least(frames: Frames, count: int) -> Frames:
     return frames.take([*range(len(frames)), *[len(frames) - 1] * lacking]) if lacking else frames
 
 
-def _messages(
-    conversation: Conversation, seen: Sequence[SeenMedium], clips: Sequence[Frames]
-) -> list[dict[str, Any]]:
-    media, videos = iter(seen), iter(clips)
+def _unequal(clips: Sequence[_Shown]) -> str:
+    """Say what helps where a family puts all clips of a conversation into one block."""
+    counts = {len(s.frames) for s in clips}
+    return (
+        f"; its clips have {sorted(counts)} frames: try --num-frames {min(counts)}" if len(counts) > 1 else ""
+    )
+
+
+def _messages(conversation: Conversation, shown: Sequence[_Shown]) -> list[dict[str, Any]]:
+    media = iter(shown)
 
     def parts(part: object) -> list[dict[str, Any]]:
         if isinstance(part, Text):
             return [{"type": "text", "text": part.text}]
         medium = next(media)
-        if medium.use.kind == "image":
+        if medium.kind == "image":
             return [{"type": "image", "image": Pictures.fromarray(medium.frames.pixels[0])}]
-        shown = [{"type": "video", "video": _channels_first(next(videos))}]
-        return shown + ([{"type": "text", "text": medium.subtitles + "\n"}] if medium.subtitles else [])
+        made: list[dict[str, Any]] = [{"type": "video", "video": _channels_first(medium.frames)}]
+        return made + ([{"type": "text", "text": medium.subtitles + "\n"}] if medium.subtitles else [])
 
     return [
         {"role": m.role, "content": _texts_joined([made for p in m.parts for made in parts(p)])}
@@ -145,7 +185,9 @@ def _channels_first(frames: Frames) -> Tensor:
 
 def _spells_control(processor: Any, messages: list[dict[str, Any]]) -> bool:  # noqa: ANN401
     """Say whether somebody has typed what the tokenizer would take for a control token."""
-    tokens = sorted({str(t) for t in processor.tokenizer.get_added_vocab()} | _placeholders(processor))
+    tokens = {str(t) for t in processor.tokenizer.get_added_vocab() if str(t).strip()} | _placeholders(
+        processor
+    )
     texts = [p["text"] for m in messages for p in m["content"] if p["type"] == "text"]
     return any(token in text for text in texts for token in tokens)
 
@@ -174,7 +216,7 @@ def _encoded(
             processor_kwargs=options,
             **more,
         )
-    except (ValueError, TypeError, KeyError, IndexError, NotImplementedError) as error:
+    except (ValueError, TypeError, LookupError, NotImplementedError, TemplateError) as error:
         if spelt:
             raise BackendError(
                 f"{name}: the text spells one of the model's control tokens, and its processor cannot take "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -22,6 +24,11 @@ class NextToken:
         else:
             self._generator.manual_seed(params.seed)
 
+    @property
+    def is_greedy(self) -> bool:
+        """Whether it is the likeliest token each time."""
+        return self._temperature == 0
+
     def __call__(self, logits: Tensor) -> int:
         """Choose from logits f[vocabulary]."""
         if self._temperature == 0:
@@ -39,3 +46,9 @@ def _nucleus(probabilities: Tensor, top_p: float) -> Tensor:
     ordered, order = probabilities.sort(descending=True)
     before = ordered.cumsum(-1) - ordered
     return torch.zeros_like(probabilities).scatter(-1, order, ordered.where(before < top_p, 0))
+
+
+def choose_all(choosers: Sequence[NextToken], logits: Tensor) -> list[int]:
+    """Choose for every row of logits f[row vocabulary]; the likeliest ones come from one pass over all."""
+    likeliest = logits.argmax(-1).tolist() if any(c.is_greedy for c in choosers) else []
+    return [c(logits[n]) if not c.is_greedy else likeliest[n] for n, c in enumerate(choosers)]
