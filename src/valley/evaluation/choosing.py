@@ -1,6 +1,6 @@
 """Which of several choices an answer takes: by its letter, or by the words of the choice.
 
-`choice_of("(B) the red one", ("blue", "red"))` is "B"; so are "B", "Answer: B", "I think it is red". An answer
+`choice_of("(B) red", ("blue", "red"))` is "B"; so are "B", "Answer: B", "I think it is red". An answer
 that takes none of them, or two, is None: nothing is guessed.
 """
 
