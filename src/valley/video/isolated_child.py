@@ -1,4 +1,4 @@
-"""The child's side of `valley.video.isolation`: bound this process, answer one request, end."""
+"""The child's side of `valley.video.isolation`: bound and confine this process, answer one request, end."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from typing import Any
 
 from valley.errors import MediaError, TooLargeError, ValleyError
 from valley.video import decoding
+from valley.video.confining import confine, die_with_parent
 from valley.video.frames import Frames
 from valley.video.isolation import GRACE_S, MOST_HEADER_BYTES, READY, receive, send
 from valley.video.limits import DecodeLimits
 from valley.video.sampling import FrameSampling
 
+# Pipes, the medium (which decoding opens several times), libraries that are loaded late.
+_MOST_OPEN_FILES = 64
 # What the decoder itself may use beside the wanted frames: references and threads of a 4K stream.
 _WORKING_BYTES = 2**30
 _LARGEST_CPU_SHARE = 64  # threads that may burn CPU at once, for the backstop when the parent is gone
@@ -24,6 +27,7 @@ _LARGEST_CPU_SHARE = 64  # threads that may burn CPU at once, for the backstop w
 
 def serve() -> None:
     """Answer one request on standard input; the child's whole life."""
+    die_with_parent()
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     answers.write(READY)
     answers.flush()
@@ -31,6 +35,21 @@ def serve() -> None:
     limits = DecodeLimits(**request["limits"])
     payload = receive(requests, limits.max_size_bytes)
     limit_resources(limits)
+    confine([Path(path) for path in (request["path"], *request["paths"]) if path])
+    header, pixels = answer(request, payload)
+    send(answers, json.dumps(header).encode())
+    answers.write(pixels)
+    answers.flush()
+
+
+def answer(request: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes | memoryview]:
+    """Do what a request asks, and give what is sent back: the header and the pixels.
+
+    Args:
+        request: see `valley.video.isolation`.
+        payload: bytes of the file; none where the request names a path.
+    """
+    limits = DecodeLimits(**request["limits"])
     source = payload or request["paths"] or request["path"]
     lines = _Lines()
     logging.getLogger("valley").addHandler(lines)
@@ -39,16 +58,7 @@ def serve() -> None:
         if request["task"] == "probe":
             header = decoding.probe(source, limits=limits).to_dict()
         else:
-            sampling = request["sampling"] | {"times_s": _as_tuple(request["sampling"]["times_s"])}
-            size_px = request["size_px"]
-            frames = decoding.read_frames(
-                source,
-                FrameSampling(**sampling),
-                size_px=size_px if not isinstance(size_px, list) else (size_px[0], size_px[1]),
-                limits=limits,
-                on_damage=request["on_damage"],
-            )
-            header, pixels = _header_of(frames), frames.pixels.data
+            header, pixels = _read(request, source, limits)
     except MediaError as error:
         header = {"error": type(error).__name__, "reason": error.reason, "cure": error.cure}
     except ValleyError as error:
@@ -56,9 +66,24 @@ def serve() -> None:
     except MemoryError:
         reason = f"decoding needs more memory than the limit of {limits.max_memory_bytes} bytes"
         header = {"error": TooLargeError.__name__, "reason": reason, "cure": "raise max_memory_bytes"}
-    send(answers, json.dumps(header | {"warnings": lines.lines}).encode())
-    answers.write(pixels)
-    answers.flush()
+    finally:
+        logging.getLogger("valley").removeHandler(lines)
+    return header | {"warnings": lines.lines}, pixels
+
+
+def _read(
+    request: dict[str, Any], source: bytes | list[str] | str, limits: DecodeLimits
+) -> tuple[dict[str, Any], memoryview]:
+    sampling = request["sampling"] | {"times_s": _as_tuple(request["sampling"]["times_s"])}
+    size_px = request["size_px"]
+    frames = decoding.read_frames(
+        source,
+        FrameSampling(**sampling),
+        size_px=size_px if not isinstance(size_px, list) else (size_px[0], size_px[1]),
+        limits=limits,
+        on_damage=request["on_damage"],
+    )
+    return _header_of(frames), frames.pixels.data
 
 
 def _as_tuple(times: list[float] | None) -> tuple[float, ...] | None:
@@ -87,7 +112,7 @@ class _Lines(logging.Handler):
 
 
 def limit_resources(limits: DecodeLimits) -> None:
-    """Bound this process: memory on top of what it has now, CPU time, no files written, no core dump.
+    """Bound this process: memory beyond what it has now, CPU time, open files, no files written, no core.
 
     Where the system has no such limits (Windows), the parent's clock is all there is.
     """
@@ -104,6 +129,7 @@ def limit_resources(limits: DecodeLimits) -> None:
         (resource.RLIMIT_CPU, seconds),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, _MOST_OPEN_FILES),
     ):
         _, hard = resource.getrlimit(kind)
         allowed = bound if hard == resource.RLIM_INFINITY else min(bound, hard)

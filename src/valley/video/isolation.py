@@ -1,7 +1,7 @@
 """Decode files of strangers in a child process that can be killed and may not use more memory than allowed.
 
-The child is a fresh interpreter, not a fork. Both sides speak lengths, JSON and raw pixels over pipes:
-nothing is unpickled. The conversation::
+The child is a fresh interpreter, not a fork, and confined where the system can (`valley.video.confining`).
+Both sides speak lengths, JSON and raw pixels over pipes: nothing is unpickled. The conversation::
 
     child  -> b"R"                                     ready: the clock starts
     parent -> length, {"task": "frames", ...}, length, bytes of the file (none for a path)
@@ -42,7 +42,11 @@ GRACE_S = 0.5  # the child's own clock speaks first: its error says more than a 
 MOST_HEADER_BYTES = 2**28  # lists of a few million times
 _LENGTH_BYTES = 8
 READY = b"R"
-_BOOT = "import sys; sys.path[:] = sys.argv[1:]; from valley.video.isolated_child import serve; serve()"
+# One thread, so that confining it confines all; a decoder's own threads are started afterwards.
+_BOOT = (
+    "import os, sys; sys.path[:] = sys.argv[1:]; os.environ['OPENBLAS_NUM_THREADS'] = '1'; "
+    "from valley.video.isolated_child import serve; serve()"
+)
 
 _logger = logging.getLogger(__name__)
 

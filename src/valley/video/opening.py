@@ -37,6 +37,15 @@ _REFUSED_FORMATS = frozenset(
         "lavfi",
         "imf",
         "sap",
+        "vobsub",
+        "svg_pipe",
+        "webm_dash_manifest",
+        "alsa",
+        "oss",
+        "fbdev",
+        "kmsgrab",
+        "x11grab",
+        "video4linux2,v4l2",
     }
 )
 _OPEN_TIMEOUT_S = 30.0  # local files answer at once; a dead network mount must not hang
