@@ -1,5 +1,6 @@
 """What every inference backend must do. A new one is covered by adding how to make it to `MAKERS`."""
 
+import inspect
 import threading
 from contextlib import closing
 
@@ -14,7 +15,15 @@ def make_transformers(tiny_checkpoint):
     return BACKENDS.get("transformers").from_pretrained(str(tiny_checkpoint), device="cpu")
 
 
-MAKERS = {"transformers": make_transformers}
+def make_image_text_to_text(tmp_path_factory):
+    pytest.importorskip("torchvision", reason="needs torchvision: make test-families")
+    from on_families.tiny_families import make_family
+
+    folder = make_family("qwen3_vl", tmp_path_factory.mktemp("family"))
+    return BACKENDS.get("image_text_to_text").from_pretrained(str(folder), device="cpu")
+
+
+MAKERS = {"transformers": make_transformers, "image_text_to_text": make_image_text_to_text}
 PARAMS = GenerationParams(max_new_tokens=12)
 
 
@@ -23,8 +32,9 @@ def test_every_backend_is_here():
 
 
 @pytest.fixture(params=sorted(MAKERS), scope="module")
-def backend(request, tiny_checkpoint):
-    return MAKERS[request.param](tiny_checkpoint)
+def backend(request):
+    make = MAKERS[request.param]
+    return make(*(request.getfixturevalue(name) for name in inspect.signature(make).parameters))
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Tiny random checkpoints of other families of video models, built from their configs: no hub is asked.
 
-`make_family("qwen3_vl", folder)` writes one. The weights are large enough that answers depend on what is seen.
+`make_family("qwen3_vl", folder)` writes one. Its weights are so large that answers depend on what is seen.
 """
 
 from __future__ import annotations
@@ -90,7 +90,14 @@ def qwen2_vl() -> tuple[Any, Any]:
     from transformers import Qwen2VLConfig, Qwen2VLImageProcessor, Qwen2VLProcessor, Qwen2VLVideoProcessor
 
     words = tokenizer(*_QWEN_TOKENS)
-    vision = {"depth": 2, "embed_dim": 32, "hidden_size": 64, "num_heads": 2, "mlp_ratio": 2, "patch_size": 14}
+    vision = {
+        "depth": 2,
+        "embed_dim": 32,
+        "hidden_size": 64,
+        "num_heads": 2,
+        "mlp_ratio": 2,
+        "patch_size": 14,
+    }
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}
     text = {**_LLM, "vocab_size": len(words), "rope_parameters": rope}
     config = Qwen2VLConfig(text_config=text, vision_config=vision, **_qwen_parts(words))
@@ -151,13 +158,16 @@ def qwen3_vl() -> tuple[Any, Any]:
         "num_position_embeddings": 16,
         "deepstack_visual_indexes": [0],
     }
-    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3], "mrope_interleaved": True}
+    rope = {
+        "rope_type": "default",
+        "rope_theta": 10000.0,
+        "mrope_section": [2, 3, 3],
+        "mrope_interleaved": True,
+    }
     text = {**_LLM, "vocab_size": len(words), "rope_parameters": rope, "head_dim": 16}
     config = Qwen3VLConfig(text_config=text, vision_config=vision, **_qwen_parts(words))
     size = {"shortest_edge": 32 * 32, "longest_edge": 32 * 32 * 64}
-    template = _TEMPLATE.format(
-        image="<|vision_start|><|image_pad|><|vision_end|>", video="<|video_pad|>"
-    )
+    template = _TEMPLATE.format(image="<|vision_start|><|image_pad|><|vision_end|>", video="<|video_pad|>")
     processor = Qwen3VLProcessor(
         Qwen2VLImageProcessor(size=size, patch_size=16),
         words,
@@ -180,7 +190,12 @@ def llava_onevision() -> tuple[Any, Any]:
 
     words = tokenizer("<image>", "<video>")
     vision = SiglipVisionConfig(
-        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, image_size=56, patch_size=14
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=56,
+        patch_size=14,
     )
     config = LlavaOnevisionConfig(
         vision_config=vision,
@@ -304,9 +319,11 @@ def internvl() -> tuple[Any, Any]:
     )
 
     words = tokenizer(
-        "<video>", start_image_token="<img>", end_image_token="</img>", context_image_token="<IMG_CONTEXT>"
+        start_image_token="<img>",
+        end_image_token="</img>",
+        context_image_token="<IMG_CONTEXT>",
+        video_token="<video>",
     )
-    words.video_token = "<video>"
     config = InternVLConfig(
         vision_config={
             "hidden_size": 32,
@@ -345,9 +362,10 @@ def make_family(name: str, folder: Path) -> Path:
     model: Any = AutoModelForImageTextToText.from_config(config)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():  # the towers' own beginnings are so small that no picture would change a word
-        for parameter in model.parameters():
+        for part, parameter in model.named_parameters():
             if parameter.ndim > 1:
-                parameter.normal_(0, 0.15, generator=generator)
+                is_text = "language_model" in part or "text_model" in part or part.startswith("lm_head")
+                parameter.normal_(0, 0.12 if is_text else 0.4, generator=generator)
     model.generation_config.update(eos_token_id=0, pad_token_id=1, bos_token_id=None)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)

@@ -19,7 +19,7 @@ from valley.video.sampling import FrameSampling
 _PACKAGES = {"torchvision": "torchvision", "num2words": "num2words"}
 _MISSING = re.compile(r"requires the (\S+) library|[Pp]ackage `(\w+)`|No module named '([\w.]+)'")
 
-# Frames of a clip unless more are asked for. Some families say 768, which of a 1080p clip are 5 GB; 64 are 400 MB.
+# Frames of a clip unless more are asked for. Some families say 768, in 1080p 5 GB of pixels; 64 are 400 MB.
 _MOST_FRAMES = 64
 
 

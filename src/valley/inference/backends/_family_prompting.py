@@ -72,10 +72,7 @@ def build_family_prompt(
     if clips:
         metadata = [clip_metadata(s.frames, duration_s=s.duration_s) for s in clips]
         options = {"do_sample_frames": False, "video_metadata": [metadata]}
-    try:
-        encoded = _encoded(processor, messages, options, name=name)
-    except BackendError as error:
-        raise BackendError(f"{error}{_unequal(clips)}") from error
+    encoded = _encoded(processor, messages, options, name=name, hint=_unequal(clips))
     inputs = {key: value for key, value in encoded.items() if isinstance(value, Tensor)}
     ids = tuple(inputs["input_ids"][0].tolist())
     num_visual = sum(i in visual_ids for i in ids)
@@ -203,6 +200,7 @@ def _encoded(
     options: dict[str, Any],
     *,
     name: str,
+    hint: str,
 ) -> Any:  # noqa: ANN401
     spelt = _spells_control(processor, messages)
     more = {"sanitize_control_tokens": True} if spelt else {}
@@ -222,7 +220,8 @@ def _encoded(
                 f"{name}: the text spells one of the model's control tokens, and its processor cannot take "
                 f"them as words ({_first_line(error)}); write it otherwise"
             ) from error
-        raise BackendError(f"{name}: its processor refuses the conversation: {_first_line(error)}") from error
+        refusal = f"{name}: its processor refuses the conversation: {_first_line(error)}{hint}"
+        raise BackendError(refusal) from error
 
 
 def _first_line(error: Exception) -> str:
