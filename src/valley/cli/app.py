@@ -19,6 +19,7 @@ from valley.cli import (
     merge,
     plan,
     probe,
+    serve,
     shots,
     synth,
     train,
@@ -77,6 +78,7 @@ app.command("train")(train.train)
 app.command("merge")(merge.merge)
 app.command("convert")(convert.convert)
 app.command("eval")(evaluate.evaluate)
+app.command("serve")(serve.serve)
 app.command("ui")(ui.ui)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)

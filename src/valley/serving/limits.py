@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from valley.errors import ConfigError
 from valley.serving.asking import ChatRequest
 from valley.serving.errors import RequestError
+from valley.serving.media_settings import MediaSettings
 from valley.video.limits import UNTRUSTED, DecodeLimits
+
+Settings = TypeVar("Settings", DecodeLimits, "ServeSettings", "MediaSettings")
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _MOST_STOP_CHARACTERS = 256  # the end of an answer is compared with each of them at every token
@@ -121,3 +125,15 @@ class ServeSettings:
                 raise RequestError(
                     f"want at most {most} {what}, got {number}", code="limit_exceeded", param=param
                 )
+
+
+def with_given(settings: Settings, **given: Any) -> Settings:  # noqa: ANN401
+    """Give the same settings with what is not None; the rest keeps its default.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+    try:
+        return replace(settings, **{name: value for name, value in given.items() if value is not None})
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
