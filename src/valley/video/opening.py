@@ -105,6 +105,7 @@ def video_stream(container: InputContainer, guard: Guard) -> VideoStream:
     Raises:
         NoVideoStreamError: audio or subtitles only.
         TooLargeError: its pictures have too many pixels.
+        TooLongError: it holds, or promises, too many frames.
     """
     moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not moving:
@@ -113,6 +114,8 @@ def video_stream(container: InputContainer, guard: Guard) -> VideoStream:
     stream = (default or moving)[0]
     context = stream.codec_context
     guard.picture(context.width, context.height)
+    if container.format.name.startswith("mov"):  # its index says how many; to count them takes long
+        guard.count(stream.frames)
     if container.duration is not None:
         guard.duration(container.duration / av.time_base)
     context.options = {"max_pixels": str(guard.limits.max_pixels)}
