@@ -23,7 +23,24 @@ def make_image_text_to_text(tmp_path_factory):
     return BACKENDS.get("image_text_to_text").from_pretrained(str(folder), device="cpu")
 
 
-MAKERS = {"transformers": make_transformers, "image_text_to_text": make_image_text_to_text}
+@pytest.fixture(scope="module")
+def base_url(tiny_checkpoint, tmp_path_factory):
+    """The address of `valley serve` over the tiny checkpoint."""
+    from serving.serving_kit import serve
+
+    with serve(make_transformers(tiny_checkpoint), tmp_path_factory.mktemp("spool")) as server:
+        yield server.base_url
+
+
+def make_openai(base_url):
+    return BACKENDS.get("openai").connect(base_url)
+
+
+MAKERS = {
+    "transformers": make_transformers,
+    "image_text_to_text": make_image_text_to_text,
+    "openai": make_openai,
+}
 PARAMS = GenerationParams(max_new_tokens=12)
 
 
@@ -34,7 +51,9 @@ def test_every_backend_is_here():
 @pytest.fixture(params=sorted(MAKERS), scope="module")
 def backend(request):
     make = MAKERS[request.param]
-    return make(*(request.getfixturevalue(name) for name in inspect.signature(make).parameters))
+    made = make(*(request.getfixturevalue(name) for name in inspect.signature(make).parameters))
+    yield made
+    made.close()
 
 
 @pytest.fixture

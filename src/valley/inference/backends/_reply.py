@@ -51,7 +51,12 @@ def _usage(told: Mapping[str, Any]) -> Usage:
     by_kind = details.get("multimodal_tokens")  # vLLM's, with --enable-prompt-tokens-details
     if visual is None and isinstance(by_kind, dict):
         visual = sum(_count(n) for n in by_kind.values())
-    return Usage(_count(told.get("prompt_tokens")), _count(visual), _count(told.get("completion_tokens")))
+    return Usage(
+        prompt=_count(told.get("prompt_tokens")),
+        visual=_count(visual),
+        completion=_count(told.get("completion_tokens")),
+        cached=_count(details.get("cached_tokens")),
+    )
 
 
 def _media_use(told: Mapping[str, Any]) -> MediaUse:

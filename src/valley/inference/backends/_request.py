@@ -24,11 +24,11 @@ _logger = logging.getLogger(__name__)
 class RequestWriter:
     """Writes requests to one server, and remembers what it does not take."""
 
-    def __init__(self, url: str, listed: Listed, send_video: SendVideo) -> None:
-        """Take the server's address, what it lists, and how clips are sent to it."""
+    def __init__(self, url: str, listed: Listed, *, send_video: SendVideo, structured_output: bool) -> None:
+        """Take the server's address, what it lists, how clips are sent, and whether it knows schemas."""
         self._url, self._listed, self._send_video = url, listed, send_video
         self._lock = threading.Lock()
-        self._format = 0
+        self._format = 0 if structured_output else len(_FORMATS) - 1
         self._limit_name = "max_tokens"
         self._times_are_taken = True
         self._warned: set[str] = set()

@@ -1,4 +1,4 @@
-"""From frames to visual tokens: each medium goes through the vision tower once, those that wait go together."""
+"""From frames to visual tokens: each medium goes through the tower once, those that wait go together."""
 
 from __future__ import annotations
 
@@ -64,7 +64,6 @@ class Seeing:
                 for medium in by_key[seen.key]:
                     medium.tokens, medium.pixels = tokens, None
 
-    @torch.inference_mode()
     def _tokens(self, media: Sequence[tuple[SeenMedium, NDArray[np.float32]]]) -> list[Tensor]:
         device = self._model.device
         images = [(n, p) for n, (seen, p) in enumerate(media) if seen.use.kind == "image"]

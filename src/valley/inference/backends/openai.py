@@ -54,7 +54,7 @@ class OpenAIBackend:
             max_context_tokens=context if isinstance(context, int) else None,
             default_sampling=sampling,
             max_concurrency=max_concurrency,
-            structured_output=True,
+            structured_output=told.get("structured_output") is not False,
         )
         self._reader = MediaReader(sampling)
         self._sender = MediaSender(
@@ -63,7 +63,12 @@ class OpenAIBackend:
             send_video=_USUAL[listed.kind] if send_video == "auto" else send_video,
             to_valley=listed.kind == "valley",
         )
-        self._writer = RequestWriter(server.url, listed, self._sender.send_video)
+        self._writer = RequestWriter(
+            server.url,
+            listed,
+            send_video=self._sender.send_video,
+            structured_output=self.capabilities.structured_output,
+        )
         self._version: str | None = None
 
     @classmethod
