@@ -137,15 +137,12 @@ def test_the_prompt_must_fit(compose_tiny, tiny_parts, clip_files):
 
 
 def test_the_end_token_ends(tiny_model, tiny_processor):
-    class Ends(TransformersBackend):
-        """Its model always says the end token."""
-
-        def _forward(self, ids, prefix, keys, media, start):
-            logits = super()._forward(ids, prefix, keys, media, start).clone()
-            logits[next(iter(self._stop_ids))] = 1e9
-            return logits
-
-    answer = Valley(Ends(tiny_model, tiny_processor)).answer("Hello")
+    backend = TransformersBackend(tiny_model, tiny_processor)
+    end = torch.zeros(tiny_model.lm_head.out_features)
+    end[tiny_processor.tokenizer.eos_token_id] = 1e9
+    hook = tiny_model.lm_head.register_forward_hook(lambda module, arguments, output: output + end)
+    answer = Valley(backend).answer("Hello")
+    hook.remove()
     assert (answer.answer, answer.finish_reason, answer.usage.completion) == ("", "stop", 1)
 
 
@@ -160,7 +157,7 @@ def test_an_answer_language_is_asked_for_by_the_template(valley, tiny_processor,
 
 def test_what_is_no_checkpoint_is_told_in_one_sentence(tiny_checkpoint, tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
-    with pytest.raises(ConfigError, match="want a Valley checkpoint, got a model of type 'llama'"):
+    with pytest.raises(ConfigError, match="want a Valley checkpoint.*got a model of type 'llama'"):
         Valley.from_pretrained(str(tmp_path))
     for name, value in (("dtype", "int3"), ("device", "abacus"), ("device", "cuda:63"), ("device", "meta")):
         with pytest.raises(ConfigError, match=value):

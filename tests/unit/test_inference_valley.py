@@ -65,7 +65,7 @@ def test_answer_tells_what_was_seen(echo):
         "media": (
             {"path": "a.mp4", "kind": "video", "duration_s": 1.0, "timestamps_s": (0.0,), "missing_s": ()},
         ),
-        "usage": {"prompt": 3, "visual": 1, "completion": 2},
+        "usage": {"prompt": 3, "visual": 1, "completion": 2, "cached": 0},
         "timing_s": {"prepare": 0.0, "first_token": 0.1, "total": 0.2},
         "finish_reason": "stop",
     }

@@ -92,7 +92,7 @@ class WorkCache:
     def stats(self) -> CacheStats:
         """Count hits, misses and bytes."""
         with self._lock:
-            use = {k: CacheUse(hits, misses, self._bytes[k]) for k, (hits, misses) in self._counts.items()}
+            use = {k: CacheUse(*self._counts[k], num_bytes=self._bytes[k]) for k in KINDS}
         return CacheStats(use["frames"], use["features"], use["prefixes"])
 
     def _used(self, kind: Kind, key: Hashable, kept: _Kept) -> object:
@@ -108,6 +108,6 @@ class WorkCache:
 
     def _oldest(self) -> tuple[Kind, Hashable]:
         """Find what was not used for longest: each kind is in order, so only its first one is looked at."""
-        kinds = [kind for kind in KINDS if self._kept[kind]]
+        kinds: list[Kind] = [kind for kind in KINDS if self._kept[kind]]
         kind = min(kinds, key=lambda k: next(iter(self._kept[k].values())).used_at)
         return kind, next(iter(self._kept[kind]))

@@ -1,4 +1,4 @@
-"""Keys and values of several rows in one padded cache, into which rows come and from which they go at any step.
+"""Keys and values of several rows in one padded cache; rows come and go at any step.
 
 Every row ends in the newest column; shorter rows are padded on the left, as transformers pads prompts, so any
 model that takes a left-padded batch takes this cache. Columns are written in place into buffers with room to
@@ -14,7 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PretrainedConfig
-from transformers.cache_utils import Cache, CacheLayerMixin, DummyLayer, DynamicLayer, DynamicSlidingWindowLayer
+from transformers.cache_utils import (
+    Cache,
+    CacheLayerMixin,
+    DummyLayer,
+    DynamicLayer,
+    DynamicSlidingWindowLayer,
+)
 
 # Buffers grow by half of what they hold, and at least by this many columns: a copy every 64 tokens or more.
 _MIN_GROWTH = 64
@@ -47,7 +53,7 @@ class KeptRow:
 
 
 class RowsLayer(CacheLayerMixin):
-    """One layer of `RowsCache`: buffers [row, head, column, dim], of which columns `start` to `end` are in use.
+    """One layer of `RowsCache`: buffers [row, head, column, dim] with columns `start` to `end` in use.
 
     A layer with a sliding window keeps every column, and shows the attention those within the window.
     """
@@ -59,10 +65,11 @@ class RowsLayer(CacheLayerMixin):
         self.window = window
         self.is_sliding = window is not None
         self.num_rows = self.start = self.end = 0
+        self.buffers: tuple[Tensor, Tensor]
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Learn number of heads, dimensions, type and device from the first keys and values."""
-        self.keys, self.values = (_zeros(t, 0, 0) for t in (key_states, value_states))
+        self.buffers = _zeros(key_states, 0, 0), _zeros(value_states, 0, 0)
         self.is_initialized = True
 
     def update(
@@ -74,8 +81,8 @@ class RowsLayer(CacheLayerMixin):
         past, new = self._seen(), key_states.shape[2]
         self.num_rows = len(key_states)
         self.reserve(self.num_rows, 0, new)
-        self._at(self.end, self.end + new)[0].copy_(key_states)
-        self._at(self.end, self.end + new)[1].copy_(value_states)
+        for here, states in zip(self._at(self.end, self.end + new), (key_states, value_states), strict=True):
+            here.copy_(states)
         self.end += new
         return self._at(self.end - new - past, self.end)
 
@@ -93,26 +100,32 @@ class RowsLayer(CacheLayerMixin):
 
     def reserve(self, num_rows: int, left: int, right: int) -> None:
         """Make room for so many rows, and for columns on either side of the end."""
-        assert self.keys is not None and self.values is not None
-        rows, columns = self.keys.shape[0], self.keys.shape[2]
+        rows, _, columns, _ = self.buffers[0].shape
         if num_rows <= rows and left <= self.end and self.end + right <= columns:
             return
         width = self.get_seq_length()
         left = max(left, width)
         columns = left + max(right, _MIN_GROWTH, left // 2)
         rows = num_rows if num_rows <= rows else max(num_rows, 2 * rows)
-        keys, values = _zeros(self.keys, rows, columns), _zeros(self.values, rows, columns)
+        old, self.buffers = (
+            self.buffers,
+            (
+                _zeros(self.buffers[0], rows, columns),
+                _zeros(self.buffers[1], rows, columns),
+            ),
+        )
         if width and self.num_rows:
-            old = self._at(self.start, self.end)
-            keys[: self.num_rows, :, left - width : left] = old[0]
-            values[: self.num_rows, :, left - width : left] = old[1]
-        self.keys, self.values, self.start, self.end = keys, values, left - width, left
+            for here, there in zip(self.buffers, old, strict=True):
+                here[: self.num_rows, :, left - width : left] = there[
+                    : self.num_rows, :, self.start : self.end
+                ]
+        self.start, self.end = left - width, left
 
     def row(self, number: int, length: int) -> tuple[Tensor, Tensor]:
         """Show the newest columns of a row."""
-        assert self.keys is not None and self.values is not None
+        keys, values = self.buffers
         columns = slice(self.end - length, self.end)
-        return self.keys[number : number + 1, :, columns], self.values[number : number + 1, :, columns]
+        return keys[number : number + 1, :, columns], values[number : number + 1, :, columns]
 
     def write(self, number: int, pair: tuple[Tensor, Tensor], length: int) -> None:
         """Put the first `length` columns of `pair` behind each other so that they end where all rows end."""
@@ -124,8 +137,8 @@ class RowsLayer(CacheLayerMixin):
         return past if self.window is None else min(past, self.window - 1)
 
     def _at(self, first: int, last: int) -> tuple[Tensor, Tensor]:
-        assert self.keys is not None and self.values is not None
-        return self.keys[: self.num_rows, :, first:last], self.values[: self.num_rows, :, first:last]
+        keys, values = self.buffers
+        return keys[: self.num_rows, :, first:last], values[: self.num_rows, :, first:last]
 
 
 class RowsCache(Cache):
