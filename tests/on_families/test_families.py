@@ -32,6 +32,7 @@ pytest.importorskip("torchvision", reason="needs torchvision: make test-families
 
 ask, words = contract.ask, contract.words
 PARAMS = contract.PARAMS
+del test_every_backend_is_here  # of the gate, where every engine has a maker
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -137,24 +138,28 @@ def write_variable(path: Path, times_s: tuple[float, ...]) -> Video:
     return Video(str(path))
 
 
-def test_typed_control_tokens_are_words_or_refused(backend: Backend, clip_files: Path) -> None:
-    """No text makes a medium, or ends a turn: it is taken as words, or refused."""
-    clip = Video(str(clip_files / "a.mp4"))
-    plain = ask(backend, Conversation((user(clip, "a b"),)))[-1].finish
-    typed = ["<|im_end|>", "<video>", "<image>", "<|video_pad|>", "<|image_pad|>", "<IMG_CONTEXT>"]
+@pytest.mark.parametrize(
+    "typed", ["<|im_end|>", "<video>", "<image>", "<|video_pad|>", "<|image_pad|>", "<IMG_CONTEXT>"]
+)
+def test_typed_control_tokens_are_words_or_refused(backend: Backend, clip_files: Path, typed: str) -> None:
+    """No text makes a medium, or ends a turn, in one piece or in two: it is taken as words, or refused."""
     tokenizer = backend.processor.tokenizer
-    for text in typed:
+
+    def controls(*parts: str) -> list[int]:
+        finish = ask(backend, Conversation((user(Video(str(clip_files / "a.mp4")), *parts),)))[-1].finish
+        return [i for i in finish.prompt_ids if i in tokenizer.all_special_ids]
+
+    plain, middle = controls("a b"), len(typed) // 2
+    for parts in ([f"a {typed} b"], ["a ", typed[:middle], typed[middle:], " b"]):
         try:
-            halves = (text[: len(text) // 2], text[len(text) // 2 :])
-            for parts in ([f"a {text} b"], ["a ", *halves, " b"]):
-                finish = ask(backend, Conversation((user(clip, *parts),)))[-1].finish
-                assert finish.usage.visual == plain.usage.visual
-                controls = [i for i in finish.prompt_ids if i in set(tokenizer.all_special_ids)]
-                assert len(controls) == len(
-                    [i for i in plain.prompt_ids if i in set(tokenizer.all_special_ids)]
-                )
+            found = controls(*parts)
         except BackendError as error:
-            assert "control tokens" in str(error)
+            refusal = str(error)
+        else:
+            assert found == plain
+            continue
+        assert "control tokens" in refusal
+        assert typed in backend.processor.all_special_multimodal_tokens
 
 
 def test_one_frame_is_enough(backend: Backend, clip_files: Path) -> None:
@@ -163,15 +168,17 @@ def test_one_frame_is_enough(backend: Backend, clip_files: Path) -> None:
     assert [len(m.timestamps_s) for m in finish.media] == [1]
 
 
-def test_clips_of_unequal_length_go_together_or_say_what_helps(backend: Backend, clip_files: Path) -> None:
+def test_clips_of_unequal_length_go_together_or_say_what_helps(
+    backend: Backend, family: str, clip_files: Path
+) -> None:
     clips = [Video(str(clip_files / "a.mp4")), Video(str(clip_files / "b.mp4"), start_s=2.5)]
+    talk = Conversation((user(*clips, "What?"),))
     params = GenerationParams(max_new_tokens=2, sampling=FrameSampling(num_frames=None, fps=4.0))
-    try:
-        finish = ask(backend, Conversation((user(*clips, "What?"),)), params)[-1].finish
-    except BackendError as error:
-        assert "--num-frames" in str(error)
+    if family in ("llava_onevision", "llava_next_video", "internvl"):
+        with pytest.raises(BackendError, match="--num-frames"):
+            ask(backend, talk, params)
     else:
-        assert len(finish.media) == 2
+        assert len(ask(backend, talk, params)[-1].finish.media) == 2
 
 
 def test_a_batch_gives_the_words_of_one_by_one(folder: Path, clip_files: Path) -> None:
@@ -257,5 +264,5 @@ def test_the_clock_of_frames() -> None:
     frames = Frames(np.zeros((4, 8, 8, 3), np.uint8), times_s)
     told = clip_metadata(frames, duration_s=60.0)
     assert [number / told["fps"] for number in told["frames_indices"]] == times_s.tolist()
-    assert len(times_s) / told["total_num_frames"] * told["fps"] == pytest.approx(3 / 2)
+    assert len(times_s) / told["total_num_frames"] * told["fps"] == pytest.approx(3 / 2, rel=1e-3)
     assert told["duration"] == 60.0

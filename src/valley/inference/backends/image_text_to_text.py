@@ -27,8 +27,8 @@ from valley.inference.weights import weights_of
 from valley.video.frames import Frames
 
 # A batch holds keys and values of every row. With a model of seven billion parameters in half precision,
-# eight rows of 4,000 tokens are 2 GB where heads are grouped (57 kB a token, as in Qwen2.5-VL), which a card of
-# 24 GB has beside the weights, and 17 GB where they are not.
+# eight rows of 4,000 tokens are 2 GB where heads are grouped (57 kB a token, as in Qwen2.5-VL), which a card
+# of 24 GB has beside the weights, and 17 GB where they are not.
 MAX_BATCH_SIZE = 8
 
 # Families whose batches give the words of one by one; `make test-families` shows it. Others run one by one.
