@@ -42,7 +42,7 @@ def main() -> None:
     _fill(CARD, "scores", scores)
     examples = _examples(answers / "answers.jsonl")
     _fill(CARD, "examples", _example_table(examples))
-    _draw([Path(e["messages"][-1]["content"][0]["path"]) for e in examples])
+    _draw([answers / _clip(e) for e in examples])
 
 
 def _fill(page: Path, name: str, words: str) -> None:
@@ -88,7 +88,7 @@ def _examples(path: Path) -> list[dict[str, Any]]:
     right_or_wrong = found[: NUM_EXAMPLES - NUM_WRONG]
     shown = {_clip(line) for line in right_or_wrong}
     wrong = {
-        _clip(line): line for line in reversed(normal) if line["score"] < HALF and _clip(line) not in shown
+        _clip(line): line for line in reversed(normal) if _score(line) < HALF and _clip(line) not in shown
     }
     return right_or_wrong + [wrong[clip] for clip in clips if clip in wrong][:NUM_WRONG]
 
@@ -97,11 +97,15 @@ def _clip(line: dict[str, Any]) -> str:
     return line["messages"][-1]["content"][0]["path"]
 
 
+def _score(line: dict[str, Any]) -> float:
+    return line["scores"]["accuracy"]
+
+
 def _example_table(examples: list[dict[str, Any]]) -> str:
     rows = ["| clip | question | answer | right? |", "| ---: | --- | --- | --- |"]
     for number, one in enumerate(examples, 1):
         question = one["messages"][-1]["content"][-1]["text"]
-        verdict = "yes" if one["score"] == 1 else f"no: {one['reference']}"
+        verdict = "yes" if _score(one) == 1 else f"no: {one['reference']}"
         rows.append(f"| {number} | {question} | {one['answer']} | {verdict} |")
     return "\n".join(rows)
 

@@ -14,6 +14,7 @@ from valley.cli import run
 from valley.evaluation.benchmark import BENCHMARKS, Selection
 from valley.evaluation.report import make_report
 from valley.evaluation.run import evaluate
+from valley.evaluation.tasks import Task
 from valley.inference.valley import Valley
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "mini"
@@ -41,11 +42,8 @@ def test_ten_minutes_of_training_tell_directions_apart(tmp_path: Path) -> None:
         arguments = [str(RECIPES / f"{recipe}.yaml"), f"out={out}", f"max_steps={steps}", *more]
         assert run(["train", *arguments]) == 0
     mini = Valley.from_pretrained(instruct)
-    report = make_report(
-        evaluate(
-            BENCHMARKS.get("synthetic"), mini.backend, tmp_path / "scores", Selection(60, controls=False)
-        )
-    )
+    task = Task("synthetic", BENCHMARKS.get("synthetic"), Selection(60, controls=False))
+    report = make_report(evaluate([task], mini.backend, tmp_path / "scores").answers)
     direction = report["tasks"]["direction"]
     assert direction["count"] >= 40
     assert direction["score"] >= CHANCE + MARGIN

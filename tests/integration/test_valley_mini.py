@@ -15,6 +15,7 @@ from valley.conversation import Video, user
 from valley.evaluation.benchmark import BENCHMARKS, Selection
 from valley.evaluation.report import make_report
 from valley.evaluation.run import evaluate
+from valley.evaluation.tasks import Task
 from valley.inference.valley import Valley
 from valley.synthetic import wording
 from valley.synthetic.foreign import FOREIGN_SHARES, draw_foreign
@@ -37,9 +38,8 @@ def mini() -> Valley:
 @pytest.fixture(scope="module")
 def report(mini: Valley, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("mini")
-    return make_report(
-        evaluate(BENCHMARKS.get("synthetic"), mini.backend, folder, Selection(NUM_CLIPS, SEED))
-    )
+    task = Task("synthetic", BENCHMARKS.get("synthetic"), Selection(NUM_CLIPS, SEED))
+    return make_report(evaluate([task], mini.backend, folder).answers)
 
 
 def test_its_score_is_the_one_in_the_readme(report: dict[str, Any]) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +12,10 @@ from valley.conversation import Conversation, Image, Video, user
 from valley.errors import ConfigError, UnknownNameError
 from valley.evaluation.benchmark import BENCHMARKS, Item, Selection
 from valley.evaluation.metrics import percent, wilson_interval
+from valley.evaluation.records import AnswerRecord
 from valley.evaluation.report import as_table, draw_report, make_report
 from valley.evaluation.run import evaluate
+from valley.evaluation.tasks import Task
 from valley.inference.backend import Capabilities, Finish, GenerationParams, Piece, Timing, Usage
 from valley.synthetic import wording
 from valley.video.decoding import read_frames
@@ -154,6 +154,9 @@ class Drawn:
     """The benchmark with the questions that the fixture has drawn already: finding twins takes seconds."""
 
     levels = BENCHMARK.levels
+    metrics = BENCHMARK.metrics
+    source = BENCHMARK.source
+    needs_judge = BENCHMARK.needs_judge
     score = BENCHMARK.score
     has_refused = BENCHMARK.has_refused
 
@@ -165,8 +168,8 @@ class Drawn:
 
 
 def test_a_run_is_scored(tmp_path: Path, items: list[Item]) -> None:
-    scored = evaluate(Drawn(items), parrot_for(items), tmp_path, Selection(NUM_CLIPS))
-    report = make_report(scored)
+    run = evaluate([Task("synthetic", Drawn(items), Selection(NUM_CLIPS))], parrot_for(items), tmp_path)
+    report = make_report(run.answers)
     assert report["overall"]["score"] == report["swapped"]["overall"]["score"] == 100.0
     assert report["blind"]["overall"]["score"] == report["one_frame"]["overall"]["score"] == 0.0
     assert report["overall"]["count"] == sum(leaf["count"] for leaf in report["tasks"].values())
@@ -177,34 +180,6 @@ def test_a_run_is_scored(tmp_path: Path, items: list[Item]) -> None:
     assert "| black frames | one frame | other clip |" in table
     assert "\n| direction |" in table
     assert "about real clips" not in table
-
-
-def test_an_interrupted_run_goes_on(tmp_path: Path, clips: Path) -> None:
-    (tmp_path / "clips").symlink_to(clips)
-    chosen = Selection(2, controls=False)
-    here = BENCHMARK.items(tmp_path / "clips", chosen)
-    parrot = parrot_for(here)
-    scored = evaluate(BENCHMARK, parrot, tmp_path, chosen)
-    answers = tmp_path / "answers.jsonl"
-    lines = answers.read_text(encoding="utf-8").splitlines(keepends=True)
-    answers.write_text("".join(lines[:5]) + lines[5][:20], encoding="utf-8")  # killed while writing
-    asked_before = parrot.asked
-    again = evaluate(BENCHMARK, parrot, tmp_path, chosen)
-    assert parrot.asked - asked_before == len(here) - 5
-    assert [s.score for s in again] == [s.score for s in scored]
-    assert len([json.loads(line) for line in answers.read_text(encoding="utf-8").splitlines()]) == len(here)
-
-
-def test_answers_of_another_model_or_level_are_not_taken_over(tmp_path: Path, clips: Path) -> None:
-    (tmp_path / "clips").symlink_to(clips)
-    one = Selection(1, controls=False)
-    here = BENCHMARK.items(tmp_path / "clips", one)
-    assert {i.variant for i in here} == {"normal"}
-    evaluate(BENCHMARK, parrot_for(here), tmp_path, one, model_fingerprint="a")
-    with pytest.raises(ConfigError, match="another run"):
-        evaluate(BENCHMARK, parrot_for(here), tmp_path, one, model_fingerprint="b")
-    with pytest.raises(ConfigError, match="another run"):
-        evaluate(BENCHMARK, parrot_for(here), tmp_path, replace(one, level="rich"), model_fingerprint="a")
 
 
 class Modest(Parrot):
@@ -221,16 +196,16 @@ def test_refusals_are_counted_of_own_and_of_recorded_clips(
     real.mkdir()
     (real / "street.mp4").symlink_to(source_of(items[0]))
     (real / "notes.txt").write_text("no video")
-    (tmp_path / "clips").symlink_to(clips)
-    scored = evaluate(BENCHMARK, Modest({}), tmp_path, Selection(1, real_clips=real))
-    report = make_report(scored)
-    asked = [s for s in scored if s.item.variant == "real"]
-    assert {s.item.language for s in asked} == {"en", "zh", "es"}
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / "synthetic").symlink_to(clips)
+    run = evaluate([Task("synthetic", BENCHMARK, Selection(1, real_clips=real))], Modest({}), tmp_path)
+    report = make_report(run.answers)
+    asked = [a for a in run.answers if a.variant == "real"]
+    assert {a.language for a in asked} == {"en", "zh", "es"}
     assert report["refused_own"]["score"] == report["refused_real"]["score"] == 100.0
     assert report["refused_real"]["count"] == len(asked) == 6
-    assert "real" not in report  # no answers of its own, but the refusal
     # the words must be those of the question's language, or they do not score
-    assert [s.score for s in asked] == [float(s.item.language == "en") for s in asked]
+    assert [a.scores["accuracy"] for a in asked] == [float(a.language == "en") for a in asked]
     assert "% of 6 about real clips" in as_table(report)
     assert not BENCHMARK.has_refused(items[0], items[0].reference)
 
@@ -259,8 +234,10 @@ def test_wilson_interval(scores: list[float], low: float, high: float) -> None:
 
 def test_a_plot_is_drawn(tmp_path: Path, items: list[Item]) -> None:
     pytest.importorskip("matplotlib")
-    from valley.evaluation.run import Scored
-
-    report = make_report([Scored(i, i.reference, {"accuracy": float(i.variant == "normal")}) for i in items])
-    draw_report(report, tmp_path / "scores.png", title="parrot")
+    answers = [
+        AnswerRecord("", "synthetic", i.id, i.variant, i.task, i.language, scores={"accuracy": score})
+        for i in items
+        for score in [float(i.variant == "normal")]
+    ]
+    draw_report(make_report(answers), tmp_path / "scores.png", title="parrot")
     assert (tmp_path / "scores.png").stat().st_size > 5000

@@ -1,79 +1,112 @@
-"""From scored answers to a report: by task, language and tag, with a table and a plot."""
+"""From answers to numbers: by task, language and tag, each with its interval; a table and a plot."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from valley.errors import ConfigError, MissingExtraError
-from valley.evaluation.metrics import percent, wilson_interval
-from valley.evaluation.run import Scored
+from valley.evaluation.benchmark import Metric
+from valley.evaluation.metrics import bootstrap_interval, cluster_means, percent, wilson_interval
+from valley.evaluation.records import AnswerRecord
 
 
-def make_report(scored: Sequence[Scored]) -> dict[str, Any]:
-    """Group the scores.
+def make_report(answers: Sequence[AnswerRecord], metric: Metric | None = None) -> dict[str, Any]:
+    """Group the values of one metric.
+
+    Args:
+        answers: to one benchmark; those without a value of the metric are left out.
+        metric: which; the first that the answers have unless given, as a share.
 
     Returns:
         `overall`, `tasks`, `languages`, `task_languages` and `tags` of the normal questions, and the same
         under the name of each control ("blind"); `refused_own` and `refused_real`, how often the model said
         that it does not know such footage, of the normal questions and of those about recorded videos.
-        Every leaf is {"score": percent, "count": n, "interval": [low, high]}.
+        Every leaf is {"score": percent or mean, "count": n, "interval": [low, high]}.
     """
-    normal = [s for s in scored if s.item.variant == "normal"]
-    real = [s for s in scored if s.item.variant == "real"]
-    controls = {s.item.variant for s in scored} - {"normal", "real"}
-    groups = {c: _groups([s for s in scored if s.item.variant == c]) for c in sorted(controls)}
+    tables = _Tables(metric or Metric(headline_of(answers)))
+    counted = [a for a in answers if tables.metric.name in a.scores]
+    normal = [a for a in counted if a.variant == "normal"]
+    controls = sorted({a.variant for a in counted} - {"normal", "real"})
+    real = [a for a in answers if a.variant == "real"]
     return {
-        **_groups(normal),
-        **groups,
-        "refused_own": _leaf([float(s.refused) for s in normal]),
-        "refused_real": _leaf([float(s.refused) for s in real]),
+        **tables.groups(normal),
+        **{name: tables.groups([a for a in counted if a.variant == name]) for name in controls},
+        "refused_own": share_of(normal, lambda a: a.refused),
+        "refused_real": share_of(real, lambda a: a.refused),
     }
 
 
-def _groups(scored: Sequence[Scored]) -> dict[str, Any]:
-    tags = sorted({t for s in scored for t in s.item.tags})
-    return {
-        "overall": _leaf(_scores(scored)),
-        "tasks": _split(scored, lambda s: s.item.task),
-        "languages": _split(scored, lambda s: s.item.language),
-        "task_languages": _split(scored, lambda s: f"{s.item.task}/{s.item.language}"),
-        "tags": {
-            tag: {
-                "overall": _leaf(_scores(s for s in scored if tag in s.item.tags)),
-                "tasks": _split([s for s in scored if tag in s.item.tags], lambda s: s.item.task),
-            }
-            for tag in tags
-        },
-    }
+def headline_of(answers: Iterable[AnswerRecord]) -> str:
+    """Name the first metric that any answer has a value of."""
+    return next((name for a in answers for name in a.scores), "accuracy")
 
 
-def _scores(scored: Iterable[Scored]) -> list[float]:
-    return [s.score for s in scored]
+def share_of(answers: Sequence[AnswerRecord], holds: Callable[[AnswerRecord], bool]) -> dict[str, Any]:
+    """Make a leaf: in how many of a hundred answers something holds."""
+    return leaf_of([float(holds(a)) for a in answers], [cluster_of(a) for a in answers])
 
 
-def _leaf(scores: Sequence[float]) -> dict[str, Any]:
-    if not scores:
+def cluster_of(answer: AnswerRecord) -> str:
+    """Name the clip that an answer is about, or the question where it stands alone."""
+    return answer.clip or answer.id
+
+
+def leaf_of(values: Sequence[float], clusters: Sequence[str], *, is_share: bool = True) -> dict[str, Any]:
+    """Make a leaf of values and of what they belong to: a share in percent, or a mean in its own unit."""
+    if not values:
         return {"score": None, "count": 0, "interval": None}
-    return {"score": percent(scores), "count": len(scores), "interval": list(wilson_interval(scores))}
+    if not is_share:
+        low, high = bootstrap_interval(values, clusters)
+        score = round(sum(values) / len(values), 3)
+        return {"score": score, "count": len(values), "interval": [round(low, 3), round(high, 3)]}
+    means = cluster_means(values, clusters)
+    if len(set(means)) == 1:  # a bootstrap of equal values has no width
+        interval = list(wilson_interval(means))
+    else:
+        interval = [round(100 * bound, 1) for bound in bootstrap_interval(values, clusters)]
+    return {"score": percent(values), "count": len(values), "interval": interval}
 
 
-def _split(scored: Iterable[Scored], name: Callable[[Scored], str]) -> dict[str, Any]:
-    groups: dict[str, list[Scored]] = {}
-    for one in scored:
-        groups.setdefault(name(one), []).append(one)
-    return {key: _leaf(_scores(group)) for key, group in groups.items()}
+class _Tables:
+    """The tables of one metric."""
+
+    def __init__(self, metric: Metric) -> None:
+        self.metric = metric
+
+    def groups(self, answers: Sequence[AnswerRecord]) -> dict[str, Any]:
+        tags = sorted({t for a in answers for t in a.tags})
+        return {
+            "overall": self.leaf(answers),
+            "tasks": self.split(answers, lambda a: a.task),
+            "languages": self.split(answers, lambda a: a.language),
+            "task_languages": self.split(answers, lambda a: f"{a.task}/{a.language}"),
+            "tags": {tag: self.tagged([a for a in answers if tag in a.tags]) for tag in tags},
+        }
+
+    def tagged(self, answers: Sequence[AnswerRecord]) -> dict[str, Any]:
+        return {"overall": self.leaf(answers), "tasks": self.split(answers, lambda a: a.task)}
+
+    def leaf(self, answers: Sequence[AnswerRecord]) -> dict[str, Any]:
+        values = [float(a.scores[self.metric.name]) for a in answers]
+        return leaf_of(values, [cluster_of(a) for a in answers], is_share=self.metric.is_share)
+
+    def split(self, answers: Sequence[AnswerRecord], name: Callable[[AnswerRecord], str]) -> dict[str, Any]:
+        groups: dict[str, list[AnswerRecord]] = {}
+        for one in answers:
+            groups.setdefault(name(one), []).append(one)
+        return {key: self.leaf(group) for key, group in groups.items()}
 
 
-_CONTROLS = {"blind": "black frames", "one_frame": "one frame", "swapped": "other clip"}
+CONTROL_TITLES = {"blind": "black frames", "one_frame": "one frame", "swapped": "other clip"}
 
 
-def as_table(report: dict[str, Any]) -> str:
+def as_table(report: Mapping[str, Any]) -> str:
     """Write the report as a Markdown table: a row a task, a column a language and a control."""
     languages = list(report["languages"])
-    controls = [c for c in _CONTROLS if c in report]
-    head = ["task", *languages, "all", "95 %", "questions", *(_CONTROLS[c] for c in controls)]
+    controls = [c for c in CONTROL_TITLES if c in report]
+    head = ["task", *languages, "all", "95 %", "questions", *(CONTROL_TITLES[c] for c in controls)]
     rows = [
         [
             task,
@@ -93,16 +126,16 @@ def as_table(report: dict[str, Any]) -> str:
             ("refused_own", "questions about its own world"),
             ("refused_real", "about real clips"),
         )
-        if report[name]["count"]
+        if report[name]["score"] or (name == "refused_real" and report[name]["count"])
     ]
     return f"{table}\n\nRefused as another world: {', '.join(refused)}." if refused else table
 
 
-def _score(leaf: dict[str, Any] | None) -> str:
+def _score(leaf: Mapping[str, Any] | None) -> str:
     return "" if leaf is None or leaf["score"] is None else f"{leaf['score']:.1f}"
 
 
-def _summary(leaf: dict[str, Any]) -> list[str]:
+def _summary(leaf: Mapping[str, Any]) -> list[str]:
     low, high = leaf["interval"] or (0, 0)
     return [_score(leaf), f"{low:.0f}-{high:.0f}", str(leaf["count"])]
 
@@ -122,7 +155,7 @@ def check_can_draw(path: Path) -> None:
         raise ConfigError(f"{path}: want a picture, such as scores.png")
 
 
-def draw_report(report: dict[str, Any], path: Path, *, title: str) -> None:
+def draw_report(report: Mapping[str, Any], path: Path, *, title: str) -> None:
     """Draw the score of each task with its interval beside that on black frames.
 
     Raises:
@@ -139,10 +172,11 @@ def draw_report(report: dict[str, Any], path: Path, *, title: str) -> None:
     if "blind" in report:
         series.append(("black frames", report["blind"]["tasks"], 0.2, "#9a9a9a"))
     for label, leaves, shift, color in series:
-        scores = [leaves[t]["score"] for t in tasks]
-        below = [leaves[t]["score"] - leaves[t]["interval"][0] for t in tasks]
-        above = [leaves[t]["interval"][1] - leaves[t]["score"] for t in tasks]
-        places = [i + shift for i in range(len(tasks))]
+        known = [(place, leaves[task]) for place, task in enumerate(tasks) if task in leaves]
+        scores = [leaf["score"] for _, leaf in known]
+        below = [leaf["score"] - leaf["interval"][0] for _, leaf in known]
+        above = [leaf["interval"][1] - leaf["score"] for _, leaf in known]
+        places = [place + shift for place, _ in known]
         error = [[max(0, b) for b in below], [max(0, a) for a in above]]
         axes.bar(places, scores, 0.38, yerr=error, capsize=3, color=color, label=label)
     axes.set_xticks(range(len(tasks)), [t.replace("_", "\n") for t in tasks])

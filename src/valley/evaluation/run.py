@@ -1,134 +1,178 @@
-"""A benchmark and a backend: every answer is written down as it comes, and an interrupted run goes on."""
+"""Benchmarks and an engine: questions are listed, asked, scored, and left behind as a record.
+
+An answer is in the run's journal before the next question is begun; a run that was killed goes on. The files
+of docs/evaluate.md are written whole at its end, the same whatever the order in which answers came.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from valley.conversation import to_record
-from valley.errors import ConfigError
-from valley.evaluation.benchmark import Benchmark, Item, Selection
-from valley.inference.backend import Backend, GenerationParams
+from valley.errors import BackendError, ConfigError
+from valley.evaluation.asking import Question
+from valley.evaluation.describing import about_run, about_task
+from valley.evaluation.judge import Judge
+from valley.evaluation.records import (
+    ANSWERS_NAME,
+    JUDGEMENTS_NAME,
+    RUN_NAME,
+    SCORES_NAME,
+    AnswerRecord,
+    JudgementRecord,
+    RunRecord,
+    answer_from,
+    journalled,
+    open_journal,
+    open_run,
+    write_json,
+    write_lines,
+)
+from valley.evaluation.scoring import score, scores_file, tables_of
+from valley.evaluation.tasks import Settings, Task, check_tasks, questions_of
+from valley.evaluation.workers import Job, Workers, ask_all, shares
+from valley.inference.backend import Backend
+from valley.locking import locked
 
-ANSWERS_NAME = "answers.jsonl"
-RUN_NAME = "run.json"
-
-MAX_ANSWER_TOKENS = 200
-"""Longer than the longest reference; a model that never stops is cut here and scores nothing."""
-
-
-@dataclass(frozen=True)
-class Scored:
-    """An answered question with the value of each metric, and whether the model said it cannot know."""
-
-    item: Item
-    answer: str
-    scores: Mapping[str, float]
-    refused: bool = False
-
-    @property
-    def score(self) -> float:
-        """The headline: the first metric's value."""
-        return next(iter(self.scores.values()))
-
-    def to_record(self) -> dict[str, Any]:
-        """Give what `answers.jsonl` holds: enough to check every score by eye."""
-        item = self.item
-        return {
-            "id": item.id,
-            "variant": item.variant,
-            "task": item.task,
-            "language": item.language,
-            "tags": list(item.tags),
-            "messages": to_record(item.conversation)["messages"],
-            "reference": item.reference,
-            "answer": self.answer,
-            "score": round(self.score, 4),
-            "refused": self.refused,
-        }
+OnProgress = Callable[[str, int, int], None]
+"""Called with what is done ("answers" or "judgements"), how many, and of how many."""
 
 
 def evaluate(
-    benchmark: Benchmark,
+    tasks: Sequence[Task],
     backend: Backend,
     out: Path,
-    selection: Selection,
+    settings: Settings | None = None,
     *,
-    model_fingerprint: str = "",
-    on_answer: Callable[[int, int], None] | None = None,
-) -> list[Scored]:
-    """Ask every question of the benchmark and score the answers.
+    judge: Judge | None = None,
+    on_progress: OnProgress | None = None,
+) -> RunRecord:
+    """Ask every question, score the answers, and leave the record in a folder.
 
     Args:
-        benchmark: what to ask.
-        backend: who answers, greedily.
-        out: a folder for clips and answers; a run that was interrupted there goes on.
-        selection: which of its questions.
-        model_fingerprint: changes when the weights do, so that no answer of another model is taken over.
-        on_answer: called with (answered, of all) after each answer.
+        tasks: what to ask.
+        backend: who answers.
+        out: the run's folder; a run that was interrupted there goes on.
+        settings: how.
+        judge: who scores what no rule can.
+        on_progress: see `OnProgress`.
 
     Raises:
-        ConfigError: the folder holds answers of another run.
-        MediaError: a clip cannot be read.
+        ConfigError: the folder holds another run, or a benchmark needs a judge.
+        BackendError: the engine fails for all, or the judge does.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    _claim(
-        out / RUN_NAME,
-        {
-            "seed": selection.seed,
-            "level": selection.level,
-            "model": backend.capabilities.model,
-            "weights": model_fingerprint,
-        },
-    )
-    items = benchmark.items(out / "clips", selection)
-    known = _read_answers(out / ANSWERS_NAME)
-    scored: list[Scored] = []
-    with (out / ANSWERS_NAME).open("a", encoding="utf-8") as file:
-        for item in items:
-            answer = known.get(_key(item))
-            is_new = answer is None
-            if answer is None:
-                answer = _ask(backend, item)
-            refused = benchmark.has_refused(item, answer)
-            result = Scored(item, answer, benchmark.score(item, answer), refused)
-            scored.append(result)
-            if is_new:
-                line = {"key": _key(item), **result.to_record()}
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
-                file.flush()
-            if on_answer:
-                on_answer(len(scored), len(items))
-    return scored
+    settings = settings or Settings()
+    report = on_progress or _say_nothing
+    check_tasks(tasks, has_judge=judge is not None)
+    with locked(out / ".lock", taken=f"{out}: another process is writing this run; wait for it, or stop it"):
+        about = _claimed(out, tasks, about_run(backend, settings))
+        questions = {task.name: questions_of(task, out, settings) for task in tasks}
+        about |= {
+            "benchmarks": [about_task(task, questions[task.name]) for task in tasks],
+            "judge": None if judge is None else judge.about(),
+            "finished": False,
+        }
+        write_json(out / RUN_NAME, about)
+        _answer([q for group in questions.values() for q in group], backend, out, settings, report)
+        _score(tasks, questions, out, judge, report)
+        write_json(out / RUN_NAME, about | {"finished": True})
+    return open_run(out)
 
 
-def _ask(backend: Backend, item: Item) -> str:
-    params = GenerationParams(max_new_tokens=MAX_ANSWER_TOKENS, temperature=0.0)
-    with closing(backend.stream(item.conversation, params)) as pieces:
-        return "".join(piece.text for piece in pieces).strip()
+def _say_nothing(what: str, done: int, of_all: int) -> None:
+    del what, done, of_all
 
 
-def _key(item: Item) -> str:
-    words = json.dumps([item.id, item.conversation.messages[-1].text, item.reference], ensure_ascii=False)
-    return hashlib.sha256(words.encode()).hexdigest()[:16]
+_CLAIM = ("engine", "generation", "sampling")
 
 
-def _claim(marker: Path, run: dict[str, Any]) -> None:
-    if marker.exists() and json.loads(marker.read_text(encoding="utf-8")) != run:
-        raise ConfigError(f"{marker.parent}: this folder holds answers of another run; choose another --out")
-    marker.write_text(json.dumps(run) + "\n", encoding="utf-8")
+def _claimed(out: Path, tasks: Sequence[Task], about: dict[str, Any]) -> dict[str, Any]:
+    """Keep what an earlier run here has written down, unless it was another one."""
+    if not (out / RUN_NAME).is_file():
+        return about
+    known = open_run(out).about
+    differing = [name for name in _CLAIM if known.get(name) != about[name]]
+    asked = [(b["name"], b["selection"].get("level"), b["selection"]["seed"]) for b in known["benchmarks"]]
+    if asked != [(task.name, task.selection.level, task.selection.seed) for task in tasks]:
+        differing.append("benchmarks")
+    if differing:
+        raise ConfigError(
+            f"{out}: this folder holds answers of another run ({', '.join(differing)} differ); "
+            "choose another --out"
+        )
+    return about | {"created": known["created"]}
 
 
-def _read_answers(path: Path) -> dict[str, str]:
-    if not path.exists():
-        return {}
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    whole = [json.loads(line) for line in lines if line.endswith("\n")]
-    if len(whole) != len(lines):  # the last line was cut by a kill: drop it before appending
-        path.write_text("".join(lines[: len(whole)]), encoding="utf-8")
-    return {record["key"]: record["answer"] for record in whole}
+def _answer(
+    questions: Sequence[Question], backend: Backend, out: Path, settings: Settings, report: OnProgress
+) -> None:
+    """Ask what has no answer yet."""
+    with open_journal(out) as journal:
+        failed = journal.fault_keys()
+        todo = [q for q in questions if q.key not in journal or q.key in failed]
+    num_known = len(questions) - len(todo)
+    report("answers", num_known, len(questions))
+    if not todo:
+        return
+    for name in (ANSWERS_NAME, JUDGEMENTS_NAME, SCORES_NAME):
+        (out / name).unlink(missing_ok=True)
+    dealt = shares(todo, max(settings.num_processes, 1))
+    if len(dealt) > 1 and settings.open_backend is None:
+        raise ConfigError("several processes want `open_backend`, which opens the engine in each")
+    jobs = [
+        Job(settings.open_backend or _not_opened, share, out, settings.params, settings.batch_size)
+        for share in dealt
+        if share
+    ]
+    workers = Workers(jobs[1:])
+    mine = [0]
+
+    def tell() -> None:
+        report("answers", num_known + mine[0] + workers.num_answered, len(questions))
+
+    def count() -> None:
+        mine[0] += 1
+        tell()
+
+    try:
+        with open_journal(out) as journal:
+            ask_all(backend, jobs[0], journal, count)
+        workers.join(tell)
+    finally:
+        workers.stop()
+
+
+def _not_opened() -> Backend:
+    raise BackendError("no engine was given to open")
+
+
+def _score(
+    tasks: Sequence[Task],
+    questions: dict[str, list[Question]],
+    out: Path,
+    judge: Judge | None,
+    report: OnProgress,
+) -> None:
+    """Score all answers anew and write the files; what a judge said before is not paid for again."""
+    known = {key: answer_from(record) for key, record in journalled(out)}
+    answers: list[AnswerRecord] = []
+    judgements: list[JudgementRecord] = []
+    tables = {}
+    num_judged = [0]
+
+    def count() -> None:
+        num_judged[0] += 1
+        report("judgements", num_judged[0], 0)
+
+    for task in tasks:
+        answered = [(q.item, known[q.key]) for q in questions[task.name]]
+        by = judge if task.benchmark.needs_judge else None
+        scored = score(task.benchmark, answered, by, on_judged=count)
+        label = None if by is None else by.label
+        tables[task.name] = tables_of(task.benchmark.metrics, scored.answers, scored.judgements, label)
+        answers += scored.answers
+        judgements += scored.judgements
+    write_lines(out / ANSWERS_NAME, answers)
+    write_lines(out / JUDGEMENTS_NAME, judgements)
+    write_json(out / SCORES_NAME, scores_file(tables))

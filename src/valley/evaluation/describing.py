@@ -1,0 +1,75 @@
+"""What `run.json` says: who answered and how, what was asked, and where."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from valley.evaluation.asking import Question, generation_record, sha256_of
+from valley.evaluation.benchmark import Benchmark, Selection
+from valley.evaluation.environment import hardware, packages
+from valley.evaluation.records import FORMAT, without_secrets
+from valley.evaluation.tasks import Settings, Task
+from valley.inference.backend import Backend
+
+
+def about_run(backend: Backend, settings: Settings) -> dict[str, Any]:
+    """Say who answers and how: what all answers of a run have in common."""
+    params = generation_record(settings.params)
+    sampling = settings.params.sampling or backend.capabilities.default_sampling
+    return {
+        "format": FORMAT,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "engine": without_secrets(_as_json(backend.identity())),
+        "generation": params,
+        "sampling": {k: v for k, v in _as_json(asdict(sampling)).items() if v not in (None, False)},
+        "packages": packages(),
+        "hardware": hardware(),
+    }
+
+
+def _as_json(value: Any) -> Any:  # noqa: ANN401
+    """Give a value as it comes back from a file, so that the two can be compared."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def about_task(task: Task, questions: Sequence[Question]) -> dict[str, Any]:
+    """Say what was asked of one benchmark, with hashes of its code, its annotations and its questions."""
+    source = task.benchmark.source
+    data = task.selection.data
+    return {
+        "name": task.name,
+        "selection": _selection_record(task.selection),
+        "code_sha256": _code_hash(task.benchmark),
+        "annotations": {} if source is None or data is None else _annotation_hashes(task, data),
+        "questions_sha256": hashlib.sha256("".join(q.key for q in questions).encode()).hexdigest(),
+        "num_questions": len(questions),
+    }
+
+
+def _selection_record(selection: Selection) -> dict[str, Any]:
+    fields = asdict(selection)
+    return {k: str(v) if isinstance(v, Path) else v for k, v in fields.items() if v is not None}
+
+
+def _code_hash(benchmark: Benchmark) -> str | None:
+    file = inspect.getsourcefile(type(benchmark))
+    return None if file is None else sha256_of(Path(file))
+
+
+def _annotation_hashes(task: Task, data: Path) -> dict[str, str]:
+    """Hash the files of annotations; media are hashed with their questions."""
+    assert task.benchmark.source is not None
+    found = {}
+    for file in task.benchmark.source.files:
+        places = [data / task.name.partition(":")[0] / file.path, data / file.path]
+        place = next((p for p in places if p.is_file()), None)
+        if place is not None:
+            found[file.path] = sha256_of(place)
+    return found
