@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from valley.cli import exporting, text
+from valley.cli import exporting, fetch_list, text
 from valley.cli.options import AsJson
 from valley.errors import ConfigError, ConversationError
 
@@ -26,7 +26,7 @@ MOST_FAULTS = 50  # more of them mostly say the same; --all prints them
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Convert, check and read over conversations to train on.",
+    help="Convert, check and read over conversations to train on; what benchmarks need.",
 )
 
 File: TypeAlias = Annotated[Path, typer.Argument(help="Conversations, one JSON object a line.")]
@@ -106,6 +106,7 @@ def convert(
 
 
 app.command("export")(exporting.export)
+app.command("fetch-list")(fetch_list.fetch_list)
 
 
 def _counted(conversations: Iterable[Conversation]) -> Iterator[Conversation]:

@@ -98,12 +98,16 @@ class DataFile:
         url: where it is found; a page where a form has to be filled in.
         contains: what is in it, in words.
         num_entries: how many questions, clips or pictures it is expected to hold; None where nobody says.
+        instead: other paths, of other published forms, any of which will do.
+        is_optional: whether it is wanted for some level or form only.
     """
 
     path: str
     url: str
     contains: str
     num_entries: int | None = None
+    instead: tuple[str, ...] = ()
+    is_optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -187,7 +191,9 @@ class JudgedBenchmark(Benchmark, Protocol):
         ...
 
     def read_verdict(self, request: JudgeRequest, reply: Mapping[str, Any]) -> Mapping[str, float]:
-        """Turn a reply into the value of each metric.
+        """Turn a reply into the value of each metric that the request asks about.
+
+        An item may be in several requests, each about other metrics.
 
         Raises:
             ConversationError: the reply does not fit; it is counted and shown as unparsable.

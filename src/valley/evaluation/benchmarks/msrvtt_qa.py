@@ -53,6 +53,7 @@ BENCHMARK: JudgedBenchmark = OpenAnswerBenchmark(
                 "questions with answers (paper, table 1); or test_q.json and test_a.json of Video-LLaVA "
                 "(its TRAIN_AND_VALIDATE.md)",
                 72_821,
+                instead=("test_q.json",),
             ),
             DataFile(
                 "videos",

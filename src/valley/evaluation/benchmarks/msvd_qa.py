@@ -66,12 +66,14 @@ BENCHMARK: JudgedBenchmark = OpenAnswerBenchmark(
                 "questions with answers (paper, table 1); or test_q.json and test_a.json of Video-LLaVA "
                 "(its TRAIN_AND_VALIDATE.md)",
                 13_157,
+                instead=("test_q.json",),
             ),
             DataFile(
                 MAPPING,
                 "https://www.cs.utexas.edu/users/ml/clamp/videoDescription/",
                 "which YouTube clip each number is; only for test_qa.json with clips named by YouTube id",
                 1_970,
+                is_optional=True,
             ),
             DataFile(
                 "videos",

@@ -135,6 +135,7 @@ BENCHMARK: Benchmark = ChoiceBenchmark(
                     "https://huggingface.co/datasets/OpenGVLab/MVBench/tree/main/json",
                     "questions with choices (paper, section 3.2)",
                     200,
+                    instead=(f"{task}.json",),
                 )
                 for task in TASKS
             ),
@@ -145,8 +146,9 @@ BENCHMARK: Benchmark = ChoiceBenchmark(
                     "clips, unpacked; those of NTU RGB+D are asked for at https://rose1.ntu.edu.sg"
                     if folder == "nturgbd"
                     else "clips, unpacked",
+                    instead=(f"video/{cut_out}",) if cut_out else (),
                 )
-                for folder in dict.fromkeys(place.folder for place in TASKS.values())
+                for folder, cut_out in dict.fromkeys((p.folder, p.cut_out) for p in TASKS.values())
             ),
         ),
     ),

@@ -74,6 +74,7 @@ BENCHMARK: Benchmark = ChoiceBenchmark(
                 MAPPING,
                 "https://github.com/doc-doc/NExT-QA/tree/main/dataset/nextqa",
                 "where VidOR keeps each clip; not needed where clips are named by their number",
+                is_optional=True,
             ),
             DataFile(
                 "videos",

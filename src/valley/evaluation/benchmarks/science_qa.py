@@ -125,6 +125,7 @@ BENCHMARK: Benchmark = ChoiceBenchmark(
                 "images/train",
                 "https://scienceqa.s3.us-west-1.amazonaws.com/images/train.zip",
                 "pictures of the training split, for the level few_shot (tools/download.sh)",
+                is_optional=True,
             ),
         ),
     ),

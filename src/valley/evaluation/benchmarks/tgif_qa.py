@@ -54,6 +54,7 @@ BENCHMARK: JudgedBenchmark = OpenAnswerBenchmark(
                 "questions with answers (README); or test_q.json and test_a.json of Video-LLaVA (its "
                 "TRAIN_AND_VALIDATE.md)",
                 13_691,
+                instead=("Test_frameqa_question.tsv", "test_q.json"),
             ),
             DataFile(
                 "videos",

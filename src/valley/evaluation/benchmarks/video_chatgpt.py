@@ -167,9 +167,15 @@ class VideoChatGPT:
         "Language Models, ACL 2024",
         licence="a non-commercial licence of the authors' own (LICENSE of the repository)",
         files=(
-            DataFile("generic_qa.json", DOWNLOAD, "questions for correctness, detail and context"),
-            DataFile("temporal_qa.json", DOWNLOAD, "questions for temporal understanding"),
-            DataFile("consistency_qa.json", DOWNLOAD, "pairs of questions for consistency"),
+            *(
+                DataFile(
+                    f"{kind}_qa.json",
+                    DOWNLOAD,
+                    f"questions for {', '.join(n for n, d in DIMENSIONS.items() if d.kind == kind)}",
+                    instead=(f"Benchmarking_QA/{kind}_qa.json",),
+                )
+                for kind in dict.fromkeys(dimension.kind for dimension in DIMENSIONS.values())
+            ),
             DataFile(
                 "Test_Videos", DOWNLOAD, "videos of ActivityNet-200, as v_p1QGn0IzfW0.mp4 (README)", 500
             ),

@@ -109,6 +109,7 @@ BENCHMARK: Benchmark = ChoiceBenchmark(
                 "https://huggingface.co/datasets/lmms-lab/Video-MME",
                 f"questions with choices (README); or the JSON file of the authors' page as {JSON}",
                 2_700,
+                instead=("test-00000-of-00001.parquet", JSON),
             ),
             DataFile(
                 "data",
@@ -120,6 +121,7 @@ BENCHMARK: Benchmark = ChoiceBenchmark(
                 "subtitle",
                 "https://huggingface.co/datasets/lmms-lab/Video-MME",
                 "subtitles as .srt, for the level with_subtitles; not every video has them",
+                is_optional=True,
             ),
         ),
     ),
