@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from instruct.browser import CHROMIUM, DRIVER, Browser
+from browser import CHROMIUM, DRIVER, Browser
 from instruct.review_kit import Served, write_talks
 from valley.instruct.places import decisions_path
 from valley.instruct.reviewing import Decision

@@ -13,7 +13,7 @@ const AND = String.raw`\s*(?:,|and|y|e|et|und|и|و)?\s*`;
 const BEFORE = String.raw`(?<![\p{L}\p{N}.,:])`;
 const AFTER = String.raw`(?![\p{L}\p{N}])`;
 // Between Han, Kana, Hangul and Thai there are no spaces: letters may stand on either side there.
-const AFTER_UNIT = String.raw`(?![a-zA-Zа-яА-ЯÀ-ž\p{N}])`;
+const AFTER_UNIT = String.raw`(?![a-zA-Zа-яА-ЯÀ-ž\u0600-\u06ff\u0900-\u09ff\p{N}])`;
 const BEFORE_NUMBER = String.raw`(?<![a-zA-Zа-яА-ЯÀ-ž\p{N}.,:])`;
 
 const CLOCK = new RegExp(`${BEFORE_NUMBER}(?:(\\d{1,2}):)?(\\d{1,3}):([0-5]\\d(?:[.,]\\d+)?)(?![\\d:]|[.,]\\d)`, "gu");
@@ -39,7 +39,7 @@ function plainDigits(text) {
     return zero === undefined ? digit : String(digit.codePointAt(0) - zero);
   });
   return digits.replace(/：/g, ":").replace(/([零一二三四五六七八九])(?=\s*秒)/g, (han) => String(HAN.indexOf(han)))
-    .replace(/[٫]/g, ".");
+    .replace(/[٫．]/g, ".");
 }
 
 /**

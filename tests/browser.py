@@ -14,14 +14,26 @@ DRIVER = shutil.which("chromedriver")
 _FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
     *("--disable-sync", "--disable-component-update", "--hide-scrollbars"),
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
 )
-KEYS = {"left": "\ue012", "right": "\ue014", "enter": "\ue007", "escape": "\ue00c", "control": "\ue009"}
+KEYS = {
+    "left": "\ue012",
+    "right": "\ue014",
+    "enter": "\ue007",
+    "escape": "\ue00c",
+    "control": "\ue009",
+    "shift": "\ue008",
+    "alt": "\ue00a",
+    "tab": "\ue004",
+}
 
 
 class Browser:
     """One window."""
 
-    def __init__(self, folder: Path, *, width_px: int = 1200, height_px: int = 800) -> None:
+    def __init__(
+        self, folder: Path, *, width_px: int = 1200, height_px: int = 800, language: str = "en-US"
+    ) -> None:
         assert CHROMIUM is not None
         assert DRIVER is not None
         self._process = subprocess.Popen([DRIVER, "--port=0"], stdout=subprocess.PIPE, text=True)
@@ -33,6 +45,10 @@ class Browser:
         self._client = httpx.Client(base_url=f"http://127.0.0.1:{port[1]}", timeout=60, trust_env=False)
         size = {"width": width_px, "height": height_px, "pixelRatio": 1}
         options: dict[str, Any] = {"binary": CHROMIUM, "args": [*_FLAGS, f"--user-data-dir={folder}"]}
+        options["prefs"] = {
+            "intl.accept_languages": language,
+            "download.default_directory": str(folder / "downloads"),
+        }
         options["mobileEmulation"] = {"deviceMetrics": {**size, "mobile": width_px < 600}}
         asked = {"browserName": "chrome", "goog:chromeOptions": options}
         asked["goog:loggingPrefs"] = {"browser": "ALL"}
@@ -67,15 +83,33 @@ class Browser:
         """Give the value of an expression."""
         return self._post("/execute/sync", script=f"return ({expression})", args=[])
 
-    def wait(self, expression: str) -> None:
-        """Wait until an expression is true, for ten seconds at most."""
-        script = """const done = arguments[0], end = performance.now() + 10000;
-            (function look() {
+    def run(self, statements: str) -> Any:
+        """Run statements as an asynchronous function, and give what it returns."""
+        script = (
+            f"const done = arguments[0]; (async () => {{ {statements} }})().then(done, e => done(String(e)))"
+        )
+        return self._post("/execute/async", script=script, args=[])
+
+    def click(self, selector: str) -> None:
+        """Click an element as a mouse does: what covers it, or is not there, fails."""
+        self._post(f"/element/{self._element(selector)}/click")
+
+    def write(self, selector: str, text: str) -> None:
+        """Write into a field; into one for files, the path of a file."""
+        self._post(f"/element/{self._element(selector)}/value", text=text)
+
+    def _element(self, selector: str) -> str:
+        return next(iter(self._post("/element", using="css selector", value=selector).values()))
+
+    def wait(self, expression: str, *, within_s: float | int = 10) -> None:
+        """Wait until an expression is true."""
+        script = f"""const done = arguments[0], end = performance.now() + {1000 * within_s};
+            (function look() {{
               let is = false;
-              try { is = Boolean(%s); } catch { is = false; }
+              try {{ is = Boolean({expression}); }} catch {{ is = false; }}
               if (is || performance.now() > end) done(is); else requestAnimationFrame(look);
-            })();"""
-        assert self._post("/execute/async", script=script % expression, args=[]), expression
+            }})();"""
+        assert self._post("/execute/async", script=script, args=[]), expression
 
     def press(self, *keys: str, hold: str = "") -> None:
         """Press keys, with another one held down."""
