@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from valley.cli import (
+    batch,
     chat,
     collect,
     convert,
@@ -74,6 +75,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(instruct.app, name="instruct")
 app.command("gateway")(gateway.gateway)
 app.add_typer(collect.app, name="collect")
+app.command("batch")(batch.batch)
 app.command("train")(train.train)
 app.command("merge")(merge.merge)
 app.command("convert")(convert.convert)
