@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check docs pages slow test-vllm mini clean
+.PHONY: help install demo test check docs pages slow test-vllm test-lmms-eval test-families mini clean
 
 help:            ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,33 @@ $(VLLM)/.installed: tests/on_vllm/overrides.txt pyproject.toml constraints.txt
 
 test-vllm: $(VLLM)/.installed ## vLLM serves a checkpoint as it is: its tests, in an environment of their own
 	$(VLLM)/bin/python -m pytest -m slow -W default tests/on_vllm
+
+# Other families of video models need torchvision, which comes for the torch it was built with; where that is a CPU
+# build from another place, tests/on_families/shim lets its wheel be imported all the same.
+FAMILIES := .venv-families
+$(FAMILIES)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(FAMILIES)
+	$(FAMILIES)/bin/pip install -q torch -c constraints.txt
+	$(FAMILIES)/bin/pip install -q -e ".[families]" pytest hypothesis jaxtyping beartype -c constraints.txt
+	@touch $@
+
+test-families: $(FAMILIES)/.installed ## any video model answers: its tests, in an environment of their own
+	PYTHONPATH=tests/on_families/shim $(FAMILIES)/bin/python -m pytest -m "slow or not slow" -W default \
+		tests/on_families tests/contracts/test_backends.py
+
+# The public harness too: it asks for dozens of packages, some of which a CPU cannot load.
+LMMS_EVAL := .venv-lmms-eval
+LMMS_EVAL_VERSION ?= 0.7.3
+$(LMMS_EVAL)/.installed: tests/on_lmms_eval/overrides.txt pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(LMMS_EVAL)
+	$(LMMS_EVAL)/bin/pip install -q uv
+	{ cat tests/on_lmms_eval/overrides.txt; grep '^torch==\|^transformers==\|^av==' constraints.txt; } > $(LMMS_EVAL)/overrides.txt
+	UV_FIND_LINKS="$${UV_FIND_LINKS-$$PIP_FIND_LINKS}" $(LMMS_EVAL)/bin/uv pip install -q --python $(LMMS_EVAL)/bin/python \
+		--overrides $(LMMS_EVAL)/overrides.txt -e . "lmms-eval==$(LMMS_EVAL_VERSION)" pytest hypothesis jaxtyping beartype
+	@touch $@
+
+test-lmms-eval: $(LMMS_EVAL)/.installed ## the public harness runs a task with the embedded model, in an environment of its own
+	$(LMMS_EVAL)/bin/python -m pytest -m slow -W default tests/on_lmms_eval
 
 # BUDGET says how long the embedded model may take on two cores. A stage that is finished is not run again; one that
 # was interrupted goes on where it was. Steps of vision, language, align and instruct:
