@@ -235,7 +235,7 @@ def test_it_reads_good_verdicts(form, tmp_path):
         for reply in ({"pred": "yes", "score": 5}, {"pred": "no", "score": 0}, {"pred": "Yes", "score": "4"}):
             used = {key: value for key, value in reply.items() if key in request.schema["properties"]}
             values = benchmark.read_verdict(request, used)
-            assert values
+            assert set(values) == set(request.metrics or bounds)
             assert all(bounds[name].low <= value <= bounds[name].high for name, value in values.items())
             seen |= set(values)
         for best in (True, False):

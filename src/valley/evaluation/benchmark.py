@@ -174,12 +174,15 @@ class JudgeRequest:
         item_ids: the items it scores together (two where consistency between answers is judged).
         conversation: text alone; ends with the user's turn, which says what the reply has to look like.
         schema: JSON schema of the reply.
+        metrics: those that it gives the first item; empty: all of the benchmark. An item may be in several
+            requests, each about other metrics.
     """
 
     id: str
     item_ids: tuple[str, ...]
     conversation: Conversation
     schema: Mapping[str, Any]
+    metrics: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -191,9 +194,7 @@ class JudgedBenchmark(Benchmark, Protocol):
         ...
 
     def read_verdict(self, request: JudgeRequest, reply: Mapping[str, Any]) -> Mapping[str, float]:
-        """Turn a reply into the value of each metric that the request asks about.
-
-        An item may be in several requests, each about other metrics.
+        """Turn a reply into the value of each metric that the request is about.
 
         Raises:
             ConversationError: the reply does not fit; it is counted and shown as unparsable.

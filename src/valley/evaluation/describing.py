@@ -68,8 +68,9 @@ def _annotation_hashes(task: Task, data: Path) -> dict[str, str]:
     assert task.benchmark.source is not None
     found = {}
     for file in task.benchmark.source.files:
-        places = [data / task.name.partition(":")[0] / file.path, data / file.path]
-        place = next((p for p in places if p.is_file()), None)
+        names = (file.path, *file.instead)
+        places = [(n, root / n) for root in (data / task.name.partition(":")[0], data) for n in names]
+        place = next(((n, p) for n, p in places if p.is_file()), None)
         if place is not None:
-            found[file.path] = sha256_of(place)
+            found[place[0]] = sha256_of(place[1])
     return found

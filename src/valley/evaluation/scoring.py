@@ -44,11 +44,12 @@ def score(
     by_rule = [_by_rule(benchmark, item, answer) for item, answer in answered]
     if judge is None or not isinstance(benchmark, JudgedBenchmark):
         return Scored(tuple(by_rule), ())
-    judgements = tuple(_judged(benchmark, judge, answered, by_rule, on_judged or _nothing))
-    values = {
-        (j.variant, j.items[0]): {judge.metric(name): value for name, value in _values(benchmark, j).items()}
-        for j in judgements
-    }
+    requests = judge_requests(benchmark, answered)
+    judgements = tuple(_judged(benchmark, judge, requests, by_rule, on_judged or _nothing))
+    values: dict[tuple[str, str], dict[str, float | int]] = {}
+    for (_, request), judgement in zip(requests, judgements, strict=True):
+        named = {judge.metric(n): value for n, value in _values(benchmark, request, judgement).items()}
+        values.setdefault((judgement.variant, judgement.items[0]), {}).update(named)
     answers = tuple(replace(a, scores={**a.scores, **values.get((a.variant, a.id), {})}) for a in by_rule)
     return Scored(answers, judgements)
 
@@ -66,16 +67,19 @@ def _by_rule(benchmark: Benchmark, item: Item, answer: AnswerRecord) -> AnswerRe
     return replace(answer, scores={n: round(float(v), 6) for n, v in values.items()}, refused=refused)
 
 
-def _values(benchmark: Benchmark, judgement: JudgementRecord) -> Mapping[str, float | int]:
-    if judgement.values is None:
-        return {metric.name: metric.low for metric in benchmark.metrics}
-    return judgement.values
+def _values(
+    benchmark: Benchmark, request: JudgeRequest, judgement: JudgementRecord
+) -> Mapping[str, float | int]:
+    if judgement.values is not None:
+        return judgement.values
+    about = request.metrics or tuple(metric.name for metric in benchmark.metrics)
+    return {metric.name: metric.low for metric in benchmark.metrics if metric.name in about}
 
 
 def _judged(
     benchmark: JudgedBenchmark,
     judge: Judge,
-    answered: Sequence[tuple[Item, AnswerRecord]],
+    requests: Sequence[tuple[str, JudgeRequest]],
     by_rule: Sequence[AnswerRecord],
     on_judged: Callable[[], None],
 ) -> Iterator[JudgementRecord]:
@@ -93,9 +97,7 @@ def _judged(
         return verdict
 
     with ThreadPoolExecutor(judge.max_concurrency, thread_name_prefix="valley-judge") as pool:
-        asked = [
-            pool.submit(one, variant, request) for variant, request in judge_requests(benchmark, answered)
-        ]
+        asked = [pool.submit(one, variant, request) for variant, request in requests]
         try:
             for future in asked:
                 yield future.result()

@@ -264,7 +264,7 @@ def _request(name: str, item_ids: tuple[str, ...], dimension: str, asked: str) -
         "string. For example, your response should look like this: {''score': 4.8}."
     )
     whole = f"Please evaluate the following video-based question-answer pair:\n\n{asked}\n\n{form}"
-    return JudgeRequest(name, item_ids, Conversation((system(rules), user(whole))), _SCHEMA)
+    return JudgeRequest(name, item_ids, Conversation((system(rules), user(whole))), _SCHEMA, (dimension,))
 
 
 def _about_one(item: Item, answer: str) -> str:
