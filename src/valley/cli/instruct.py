@@ -154,7 +154,10 @@ def _settings(
     if not fields.get("out"):
         lacking.insert(0, "-o")
     if lacking:
-        raise ConfigError(f"want {' and '.join(lacking)}: `valley instruct --help` says what they are")
+        raise ConfigError(
+            f"want {' and '.join(lacking)}: `valley instruct --help` says what they are; a model of your own "
+            "is asked through a server: `valley serve --model FOLDER`"
+        )
     settings = checked(InstructSettings, fields, where=str(what) if is_recipe else "valley instruct")
     chosen_tasks(list(settings.tasks))
     return settings

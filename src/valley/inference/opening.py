@@ -7,6 +7,7 @@ from typing import Any
 from valley.errors import ConfigError
 from valley.inference.backend import BACKENDS, Backend
 from valley.inference.resolving import ModelPlace, resolve
+from valley.model.adapter_folder import base_name, is_adapter
 
 VALLEY_ENGINE = "transformers"
 ANY_MODEL_ENGINE = "image_text_to_text"
@@ -51,10 +52,21 @@ def open_backend(
 
 
 def engine_for(place: ModelPlace) -> str:
-    """Say which engine runs a model, by the kind that its config names."""
-    if place.folder is not None and not (place.folder / "config.json").is_file():
-        return VALLEY_ENGINE  # an adapter: only Valley's are told apart from others by loading them
-    return VALLEY_ENGINE if _model_type(place) == "valley" else ANY_MODEL_ENGINE
+    """Say which engine runs a model, by the kind that its config names.
+
+    Raises:
+        ConfigError: nothing says of what kind it is, or it is an adapter of another kind than Valley's.
+    """
+    if place.folder is None or not is_adapter(place.folder):
+        return VALLEY_ENGINE if _model_type(place) == "valley" else ANY_MODEL_ENGINE
+    base = base_name(place.folder)
+    kind = _model_type(resolve(base)) if base else "valley"
+    if kind != "valley":
+        raise ConfigError(
+            f"{place.folder}: an adapter of {base}, a model of type {kind!r}, and only Valley's are put in "
+            "here: merge it into its model (PEFT's merge_and_unload), and open that"
+        )
+    return VALLEY_ENGINE
 
 
 def _model_type(place: ModelPlace) -> str:

@@ -59,10 +59,8 @@ def base_of(folder: str | Path, *, base: str | Path | None = None) -> str:
     Raises:
         ConfigError: nothing says which it is, it is not there, or its weights are others.
     """
-    noted = Path(folder) / BASE_NAME
-    said = json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else {}
-    config = json.loads((Path(folder) / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    found = str(base or said.get("base") or config.get("base_model_name_or_path") or "")
+    said = _noted(folder)
+    found = str(base or base_name(folder))
     if not found:
         raise ConfigError(f"{folder}: nothing says which checkpoint this adapter belongs to; name its base")
     if said.get("sha256") and Path(found).is_dir() and weights_sha256(found) != said["sha256"]:
@@ -70,6 +68,17 @@ def base_of(folder: str | Path, *, base: str | Path | None = None) -> str:
             f"{folder}: was trained on other weights than {found} holds now; give the base it belongs to"
         )
     return found
+
+
+def base_name(folder: str | Path) -> str:
+    """Say which checkpoint an adapter names, without a look at it; an empty text where it names none."""
+    config = json.loads((Path(folder) / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    return str(_noted(folder).get("base") or config.get("base_model_name_or_path") or "")
+
+
+def _noted(folder: str | Path) -> dict[str, Any]:
+    noted = Path(folder) / BASE_NAME
+    return json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else {}
 
 
 def load_adapted(folder: str | Path, model: Any, *, trainable: bool = False) -> Any:  # noqa: ANN401

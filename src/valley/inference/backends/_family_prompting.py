@@ -7,6 +7,7 @@ and so writes when the frame is shown, at constant and at variable frame rates a
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -189,6 +190,13 @@ def _spells_control(processor: Any, messages: list[dict[str, Any]]) -> bool:  # 
     return any(token in text for text in texts for token in tokens)
 
 
+def _can_neutralise() -> bool:
+    """Say whether this transformers can encode control tokens as words; older ones ignore the wish in silence."""
+    from transformers import ProcessorMixin
+
+    return "sanitize_control_tokens" in inspect.signature(ProcessorMixin.apply_chat_template).parameters
+
+
 def _placeholders(processor: Any) -> set[str]:  # noqa: ANN401
     named = (getattr(processor, f"{kind}_token", None) for kind in ("image", "video", "audio"))
     return {str(token) for token in named if token}
@@ -205,6 +213,8 @@ def _encoded(
     spelt = _spells_control(processor, messages)
     more = {"sanitize_control_tokens": True} if spelt else {}
     try:
+        if spelt and not _can_neutralise():
+            raise NotImplementedError("a newer transformers is needed")
         return processor.apply_chat_template(
             messages,
             add_generation_prompt=True,
