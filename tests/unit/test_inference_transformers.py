@@ -157,7 +157,7 @@ def test_an_answer_language_is_asked_for_by_the_template(valley, tiny_processor,
 
 def test_what_is_no_checkpoint_is_told_in_one_sentence(tiny_checkpoint, tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
-    with pytest.raises(ConfigError, match="want a Valley checkpoint.*got a model of type 'llama'"):
+    with pytest.raises(ConfigError, match=r"want a Valley checkpoint.*got a model of type 'llama'"):
         Valley.from_pretrained(str(tmp_path))
     for name, value in (("dtype", "int3"), ("device", "abacus"), ("device", "cuda:63"), ("device", "meta")):
         with pytest.raises(ConfigError, match=value):
