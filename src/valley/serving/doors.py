@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -15,6 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from valley.serving.errors import RequestError
 from valley.serving.keys import Keys
 from valley.serving.service import Service
+
+_PASSED_OVER_BYTES = 4 * 2**20
+_PASSED_OVER_S = 1.0
 
 access_log = logging.getLogger("valley.serving.access")
 
@@ -103,16 +108,19 @@ class Bookkeeper:
             return
         is_work = scope["method"] == "POST"
         started_s, status = time.monotonic(), 0
+        body = _Body(receive)
 
         async def noting(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if status >= 400 and not await body.passed_over(scope):
+                    message["headers"] = [*message["headers"], (b"connection", b"close")]
             await send(message)
 
         self._service.num_requests += is_work
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, body.receive, noting)
         finally:
             self._service.num_requests -= is_work
             self._note(scope, status, time.monotonic() - started_s)
@@ -127,6 +135,33 @@ class Bookkeeper:
         client = scope.get("client") or ("-", 0)
         asked = scope["path"][:200].encode("ascii", "backslashreplace").decode()
         access_log.info("%s %s %s %s %.3f s", client[0], scope["method"], asked, status or "gone", took_s)
+
+
+class _Body:
+    """A request's body, as far as it was read: what is refused is not read for ever."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._ended = False
+
+    async def receive(self) -> Message:
+        """Read on."""
+        message = await self._receive()
+        self._ended = self._ended or not message.get("more_body", False)
+        return message
+
+    async def passed_over(self, scope: Scope) -> bool:
+        """Read what is left, if that is little; so the client is done with sending, and hears the refusal."""
+        if Headers(scope=scope).get("expect"):
+            return self._ended  # a client that asks first sends nothing
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._read_on(), _PASSED_OVER_S)
+        return self._ended
+
+    async def _read_on(self) -> None:
+        num_bytes = 0
+        while not self._ended and num_bytes < _PASSED_OVER_BYTES:
+            num_bytes += len((await self.receive()).get("body", b""))
 
 
 def respond(error: RequestError) -> JSONResponse:

@@ -222,7 +222,13 @@ class ChatCompletionRequest(_Strict):
     )
     top_p: Annotated[FiniteFloat, Field(gt=0, le=1)] | None = None
     seed: int | None = None
-    stop: str | Annotated[list[str], Field(max_length=16)] | None = None
+    stop: (
+        Annotated[
+            Annotated[str, Tag("words")] | Annotated[list[str], Field(max_length=16), Tag("parts")],
+            Discriminator(_form),
+        ]
+        | None
+    ) = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     response_format: ResponseFormat | None = None
