@@ -191,7 +191,7 @@ def _spells_control(processor: Any, messages: list[dict[str, Any]]) -> bool:  # 
 
 
 def _can_neutralise() -> bool:
-    """Say whether this transformers can encode control tokens as words; older ones ignore the wish in silence."""
+    """Say whether this transformers can encode control tokens as words; an older one ignores the wish."""
     from transformers import ProcessorMixin
 
     return "sanitize_control_tokens" in inspect.signature(ProcessorMixin.apply_chat_template).parameters
