@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
@@ -74,6 +75,8 @@ class BatchSummary:
 @dataclass(frozen=True)
 class _Outcome:
     record: dict[str, Any]
+    began_s: float
+    ended_s: float
     is_unavailable: bool = False
 
 
@@ -152,7 +155,7 @@ class _Run:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 running |= {pool.submit(self._ask, row) for row in islice(remaining, len(done))}
                 yield from self._kept(done)
-            yield from self._held()
+            yield from self._held(time.monotonic())
         except BaseException:
             self._ended.set()  # threads stop at their next word; who waits for a server, at once
             self._backend.close()
@@ -167,12 +170,14 @@ class _Run:
                 self._unavailable.append(outcome)
                 self._refuse_to_go_on()
                 continue
-            yield from self._held()  # the server is there: those rows failed for themselves
+            # The server was there after those had failed: they failed for themselves.
+            yield from self._held(outcome.began_s)
             yield self._keep(outcome)
 
-    def _held(self) -> Iterator[_Outcome]:
-        while self._unavailable:
-            yield self._keep(self._unavailable.pop())
+    def _held(self, before_s: float) -> Iterator[_Outcome]:
+        for outcome in [o for o in self._unavailable if o.ended_s <= before_s]:
+            self._unavailable.remove(outcome)
+            yield self._keep(outcome)
 
     def _keep(self, outcome: _Outcome) -> _Outcome:
         self._results.append(outcome.record)
@@ -190,12 +195,13 @@ class _Run:
             )
 
     def _ask(self, row: Row) -> _Outcome:
+        began_s, is_unavailable = time.monotonic(), False
         try:
-            return _Outcome(_result(row, 200, body=self._answer(row)))
-        except EngineUnavailableError as error:
-            return _Outcome(_failure(row, error), is_unavailable=True)
+            record = _result(row, 200, body=self._answer(row))
         except (ValleyError, OSError) as error:
-            return _Outcome(_failure(row, error))
+            record = _failure(row, error)
+            is_unavailable = isinstance(error, EngineUnavailableError)
+        return _Outcome(record, began_s, time.monotonic(), is_unavailable)
 
     def _answer(self, row: Row) -> dict[str, Any]:
         words: list[str] = []
