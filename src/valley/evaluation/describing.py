@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import inspect
 import json
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from valley.evaluation.asking import Question, generation_record, sha256_of
-from valley.evaluation.benchmark import Benchmark, Selection
+from valley.evaluation.benchmark import BENCHMARKS, Selection
 from valley.evaluation.environment import hardware, packages
 from valley.evaluation.records import FORMAT, without_secrets
 from valley.evaluation.tasks import Settings, Task
@@ -46,7 +47,7 @@ def about_task(task: Task, questions: Sequence[Question]) -> dict[str, Any]:
     return {
         "name": task.name,
         "selection": _selection_record(task.selection),
-        "code_sha256": _code_hash(task.benchmark),
+        "code_sha256": _code_hash(task),
         "annotations": {} if source is None or data is None else _annotation_hashes(task, data),
         "questions_sha256": hashlib.sha256("".join(q.key for q in questions).encode()).hexdigest(),
         "num_questions": len(questions),
@@ -58,9 +59,16 @@ def _selection_record(selection: Selection) -> dict[str, Any]:
     return {k: str(v) if isinstance(v, Path) else v for k, v in fields.items() if v is not None}
 
 
-def _code_hash(benchmark: Benchmark) -> str | None:
-    file = inspect.getsourcefile(type(benchmark))
-    return None if file is None else sha256_of(Path(file))
+def _code_hash(task: Task) -> str | None:
+    """Hash the file of the benchmark's class, and its own file where its class is shared by several."""
+    files = [inspect.getsourcefile(type(task.benchmark))]
+    name = task.name.partition(":")[0]
+    spec = importlib.util.find_spec(f"{BENCHMARKS.package}.{name}") if name.isidentifier() else None
+    files.append(spec.origin if spec else None)
+    hashes = [sha256_of(Path(file)) for file in dict.fromkeys(files) if file is not None]
+    return (
+        hashlib.sha256("".join(hashes).encode()).hexdigest() if len(hashes) > 1 else next(iter(hashes), None)
+    )
 
 
 def _annotation_hashes(task: Task, data: Path) -> dict[str, str]:
