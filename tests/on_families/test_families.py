@@ -18,7 +18,7 @@ from contracts import test_backends as contract
 from contracts.test_backends import *  # noqa: F403
 from on_families.tiny_families import FAMILIES, make_family
 from valley.conversation import Conversation, Image, Video, system, user
-from valley.errors import BackendError
+from valley.errors import BackendError, MissingExtraError
 from valley.inference.backend import Backend, GenerationParams
 from valley.inference.backends._family_prompting import clip_metadata
 from valley.inference.backends.image_text_to_text import BATCHED_FAMILIES
@@ -257,6 +257,15 @@ def test_identity_is_told_in_json(backend: Backend, family: str) -> None:
     told = json.loads(json.dumps(backend.identity()))
     assert told["model_type"] == family
     assert len(told["weights"][0]) == 64
+
+
+@pytest.mark.parametrize("family", ["smolvlm"], indirect=True)
+def test_the_library_that_smolvlm_lacks_is_named(
+    family: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.models.smolvlm.processing_smolvlm.num2words", None)
+    with pytest.raises(MissingExtraError, match=r"'smolvlm', needs num2words: pip install"):
+        open_backend(str(folder))
 
 
 def test_the_clock_of_frames() -> None:
