@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -400,7 +402,7 @@ def test_video_mme_refuses_an_answer_that_is_no_letter(tmp_path):
         return videos
 
     _rewrite(data / "video_mme.json", break_it)
-    with pytest.raises(ConfigError, match="row 1, question 2.*'E'"):
+    with pytest.raises(ConfigError, match=r"row 1, question 2.*'E'"):
         _items("video_mme", data)
 
 
@@ -408,7 +410,7 @@ def test_egoschema_asks_what_has_a_public_answer(tmp_path):
     data = _copy("egoschema", tmp_path)
     assert [(i.id[-1], i.reference) for i in _items("egoschema", data)] == [("1", "B"), ("2", "A")]
     _rewrite(data / "subset_answers.json", lambda answers: {**answers, "gone": 2})
-    with pytest.raises(ConfigError, match="1 questions of subset_answers.json are absent, such as gone"):
+    with pytest.raises(ConfigError, match=r"1 questions of subset_answers\.json are absent, such as gone"):
         _items("egoschema", data)
 
 
@@ -445,8 +447,24 @@ def test_science_qa_shows_the_same_examples_to_every_question():
 def test_science_qa_refuses_splits_of_another_release(tmp_path):
     data = _copy("science_qa", tmp_path)
     _rewrite(data / "pid_splits.json", lambda splits: {**splits, "test": ["999"]})
-    with pytest.raises(ConfigError, match="problem 999.*one release"):
+    with pytest.raises(ConfigError, match=r"problem 999.*one release"):
         _items("science_qa", data)
+
+
+def test_the_example_of_the_documentation_works(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    made: dict[str, Any] = {}
+    exec(code, made)
+    row = {"id": 1, "video": "a", "question": "Which?", "options": ["this", "that"], "answer": 1, "kind": "x"}
+    (tmp_path / "test.json").write_text(json.dumps([row]), encoding="utf-8")
+    (item,) = made["BENCHMARK"].items(tmp_path, Selection(data=tmp_path))
+    assert made["BENCHMARK"].score(item, "It is that.") == {"accuracy": 1}
+    assert _medium(item).source == tmp_path / "videos" / "a.mp4"
+    row["answer"] = 2
+    (tmp_path / "test.json").write_text(json.dumps([row]), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"test\.json, row 1.*'answer' from 0 to 1, got 2"):
+        made["BENCHMARK"].items(tmp_path, Selection(data=tmp_path))
 
 
 # MemeCap
