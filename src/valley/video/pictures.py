@@ -23,7 +23,14 @@ import PIL.Image
 import PIL.ImageOps
 from numpy.typing import NDArray
 
-from valley.errors import EmptyMediaError, MediaError, MediaNotFoundError, NotAVideoError, TruncatedError
+from valley.errors import (
+    EmptyMediaError,
+    MediaError,
+    MediaNotFoundError,
+    NotAVideoError,
+    TooLargeError,
+    TruncatedError,
+)
 from valley.video.converting import Picture, Size, fit_size, over_white
 from valley.video.limits import Guard
 
@@ -48,7 +55,9 @@ def is_still(source: str | Path | bytes) -> bool:
     try:
         with _open(source) as image:
             return _num_frames(image) == 1
-    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
+    except PIL.Image.DecompressionBombError:  # a picture, only too large: reading it will say so
+        return True
+    except (OSError, ValueError, SyntaxError):
         return False
 
 
@@ -90,6 +99,8 @@ def load_still(source: str | Path | bytes, guard: Guard, *, size_px: Size = None
             return _as_rgb(image, size_px)
     except PIL.UnidentifiedImageError as error:
         raise NotAVideoError(guard.source, "is no picture that Pillow can read", "give a picture") from error
+    except PIL.Image.DecompressionBombError as error:
+        raise TooLargeError(guard.source, f"has too many pixels: {error}", "scale it down") from error
     except (OSError, SyntaxError) as error:
         raise TruncatedError(
             guard.source, f"the picture cannot be decoded: {error}", "fetch it again"
