@@ -347,6 +347,21 @@ def test_next_qa_refuses_what_is_no_row_of_it(tmp_path, field, value):
         _items("next_qa", data)
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"video,question\n1,2,3,4\n", r"row 1: want a text"),
+        (b"video,question\n\xff\xfe", "no table"),
+        (b"video,question\n", "no rows"),
+    ],
+)
+def test_tables_that_are_none_are_refused(tmp_path, content, reason):
+    data = _copy("next_qa", tmp_path)
+    (data / "test.csv").write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"test\.csv.*{reason}"):
+        _items("next_qa", data)
+
+
 def test_video_mme_asks_in_the_published_words():
     item = _items("video_mme", SAMPLES / "video_mme")[0]
     assert _words(item) == (

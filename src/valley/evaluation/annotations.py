@@ -49,7 +49,9 @@ class Row:
             value = self.value.get(name)
             if isinstance(value, str | int) and not isinstance(value, bool):
                 return str(value).strip()
-        return self.fail(f"want a text {' or '.join(map(repr, names))}, got fields {sorted(self.value)}")
+        return self.fail(
+            f"want a text {' or '.join(map(repr, names))}, got fields {sorted(map(str, self.value))}"
+        )
 
     def number(self, name: str) -> float:
         """Give a field that is a number, or a text that is one."""
@@ -196,9 +198,9 @@ def _mapping(value: object, path: Path, benchmark: str) -> dict[str, Any]:
 def _read_csv(path: Path) -> list[dict[str, Any]]:
     csv.field_size_limit(_MOST_FIELD_CHARS)
     with path.open(encoding="utf-8-sig", newline="") as file:
-        delimiter = "\t" if "\t" in file.readline() else ","
-        file.seek(0)
         try:
+            delimiter = "\t" if "\t" in file.readline() else ","
+            file.seek(0)
             return list(csv.DictReader(file, delimiter=delimiter))
         except (csv.Error, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: is no table ({error})") from error
