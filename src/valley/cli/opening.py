@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from valley.inference.backend import Backend
@@ -16,10 +16,12 @@ def open_model(
     base_url: str | None = None,
     dtype: str | None = None,
     device: str | None = None,
+    **engine_options: Any,  # noqa: ANN401
 ) -> Backend:
     """Open what `--model`, `--base-url`, `--dtype` and `--device` name.
 
-    Without `model` this is the embedded one, or the only one that the server lists.
+    Without `model` this is the embedded one, or the only one that the server lists. `engine_options` are
+    those of `valley.inference.opening.open_backend`.
 
     Raises:
         ConfigError: there is no such model, or `--dtype` or `--device` is given for a server.
@@ -28,8 +30,10 @@ def open_model(
     from valley.inference.opening import open_backend
 
     if base_url is None:
-        return open_backend(model or DEFAULT_MODEL, dtype=dtype, device=device)
-    return open_backend(model, base_url=base_url, api_key=api_key(), dtype=dtype, device=device)
+        return open_backend(model or DEFAULT_MODEL, dtype=dtype, device=device, **engine_options)
+    return open_backend(
+        model, base_url=base_url, api_key=api_key(), dtype=dtype, device=device, **engine_options
+    )
 
 
 def api_key() -> str | None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Count: TypeAlias = int | None
 Seconds: TypeAlias = float | None
+_BATCH = ("max_batch_size", "max_concurrency")  # as a model here calls it, and a server
 _MIB = 2**20
 
 
@@ -71,6 +72,12 @@ def serve(
         Path | None, typer.Option("--spool", help="Where media are kept while they are of use.")
     ] = None,
     page: Annotated[bool, typer.Option("--page/--no-page", help="Show the web page at /.")] = True,
+    batch_size: Annotated[
+        Count, _limit("--batch-size", "Answers that are made together (16; a server: 8).")
+    ] = None,
+    cache_mib: Annotated[
+        Count, _limit("--cache-mib", "Frames, visual tokens, keys and values that are kept (2048).")
+    ] = None,
     queue_size: Annotated[Count, _limit("--queue-size", "Requests that wait (32).")] = None,
     request_timeout: Annotated[Seconds, _limit("--request-timeout", "Seconds for an answer (300).")] = None,
     grace: Annotated[Seconds, _limit("--grace", "Seconds to finish when told to stop (30).")] = None,
@@ -149,7 +156,16 @@ def serve(
         raise ConfigError(
             f"--host {host}: everybody who reaches it could ask; give --api-keys FILE, or say --insecure"
         )
-    _run(lambda: open_model(model, base_url, dtype, device), settings, media, keys, spool=spool, page=page)
+    engine = {"cache_bytes": _bytes(cache_mib), _BATCH[base_url is not None]: batch_size}
+    given = {name: value for name, value in engine.items() if value is not None}
+    _run(
+        lambda: open_model(model, base_url, dtype, device, **given),
+        settings,
+        media,
+        keys,
+        spool=spool,
+        page=page,
+    )
 
 
 def _bytes(mib: int | None) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from valley.errors import ConfigError
@@ -22,6 +24,7 @@ def open_backend(
     engine: str | None = None,
     dtype: object = None,
     device: object = None,
+    **engine_options: Any,  # noqa: ANN401
 ) -> Backend:
     """Open a model by its name.
 
@@ -33,9 +36,10 @@ def open_backend(
         engine: a name of `valley.inference.backends`; None takes the one that fits the model.
         dtype: of the weights; see `Valley.from_pretrained`. A server has its own.
         device: for the weights; likewise.
+        engine_options: further options of the engine that will answer, such as `max_batch_size`.
 
     Raises:
-        ConfigError: there is no such model, or an option does not go with a server.
+        ConfigError: there is no such model, or an option does not go with a server or this engine.
         BackendError: the server does not answer.
         UnknownNameError: there is no such engine.
     """
@@ -44,11 +48,21 @@ def open_backend(
             raise ConfigError(
                 "a server has its own dtype and device: leave them out, or leave out the address"
             )
-        return BACKENDS.get(engine or SERVER_ENGINE).connect(base_url, model=model, api_key=api_key)
+        connect = BACKENDS.get(engine or SERVER_ENGINE).connect
+        _refuse_unknown(connect, engine_options, f"the server at {base_url}")
+        return connect(base_url, model=model, api_key=api_key, **engine_options)
     if model is None:
         raise ConfigError("want a model: an embedded name, a folder, or a hub id")
-    chosen = engine or engine_for(resolve(model))
-    return BACKENDS.get(chosen).from_pretrained(model, dtype=dtype, device=device)
+    chosen = BACKENDS.get(engine or engine_for(resolve(model)))
+    _refuse_unknown(chosen, engine_options, model)
+    return chosen.from_pretrained(model, dtype=dtype, device=device, **engine_options)
+
+
+def _refuse_unknown(made_by: Callable[..., object], options: Mapping[str, object], name: str) -> None:
+    """Refuse options that an engine does not have."""
+    unknown = options.keys() - inspect.signature(made_by).parameters.keys()
+    if unknown:
+        raise ConfigError(f"{name}: its engine has no option {', '.join(sorted(unknown))}; leave it out")
 
 
 def engine_for(place: ModelPlace) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import torch
 
-from valley.errors import BackendError
+from valley.errors import BackendError, EngineUnavailableError
 from valley.inference.backends._batch import Batch, Group
 from valley.inference.backends._row import Row, RowMedium
 
@@ -216,4 +216,4 @@ class Engine:
             row.fail(error)
 
     def _closed(self) -> BackendError:
-        return BackendError(f"{self._name}: the engine was closed; open the model again")
+        return EngineUnavailableError(f"{self._name}: the engine was closed; open the model again")

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from valley.conversation import Conversation, Image, Video
-from valley.errors import BackendError
+from valley.errors import BackendError, ContextLengthError, EngineUnavailableError
 from valley.inference.backend import Capabilities, Finish, GenerationParams, Piece, Timing, Usage
 from valley.inference.backends._family_loading import default_sampling, load_family
 from valley.inference.backends._family_prompting import FamilyPrompt, build_family_prompt
@@ -200,7 +200,7 @@ class ImageTextToTextBackend:
         if limit is None:
             return params.max_new_tokens
         if length >= limit:
-            raise BackendError(
+            raise ContextLengthError(
                 f"{self.capabilities.model}: the prompt has {length} tokens, {prompt.num_visual_tokens} of "
                 f"them visual, and the model takes {limit}: {_cure(prompt, excess=length + 1 - limit)}"
             )
@@ -210,7 +210,7 @@ class ImageTextToTextBackend:
         if not isinstance(error, torch.OutOfMemoryError):
             return error
         visual = prompt.num_visual_tokens
-        return BackendError(
+        return EngineUnavailableError(
             f"{self.capabilities.model}: out of memory on {self.model.device} with {len(prompt.input_ids)} "
             f"prompt tokens, {visual} of them visual; {_cure(prompt, excess=visual // 2)}"
         )

@@ -11,7 +11,7 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from valley.conversation import Conversation, Image, Video
-from valley.errors import BackendError, ConfigError
+from valley.errors import BackendError, ConfigError, ContextLengthError, EngineUnavailableError
 from valley.inference.backend import (
     CacheStats,
     Capabilities,
@@ -187,7 +187,7 @@ class TransformersBackend:
             return params.max_new_tokens
         room = limit - len(prompt.input_ids)
         if room < 1:
-            raise BackendError(
+            raise ContextLengthError(
                 f"{self.capabilities.model}: the prompt has {len(prompt.input_ids)} tokens, "
                 f"{prompt.num_visual_tokens} of them visual, and the model takes {limit}: "
                 + cure_for(self.processor, [m.seen for m in prompt.media], excess=1 - room)
@@ -209,7 +209,7 @@ class TransformersBackend:
 def _out_of_memory(name: str, model: ValleyForConditionalGeneration, prompt: BuiltPrompt) -> BackendError:
     frames = [len(m.seen.frames) for m in prompt.media]
     fewer = f"try --num-frames {max(max(frames) // 2, 1)}" if frames else "ask for a shorter answer"
-    return BackendError(
+    return EngineUnavailableError(
         f"{name}: out of memory on {model.device} with {len(prompt.input_ids)} prompt tokens, "
         f"{prompt.num_visual_tokens} of them visual; {fewer}"
     )
