@@ -15,9 +15,9 @@ from typing import Any
 from valley.conversation import Image, Video, to_record, with_sources
 from valley.errors import BackendError
 from valley.evaluation.benchmark import Item
-from valley.evaluation.controls import Control, make_media
+from valley.evaluation.controls import Control, Prepared, make_media
 from valley.evaluation.records import AnswerRecord, MediumRecord, packed, without_secrets
-from valley.inference.backend import Backend, Finish, GenerationParams
+from valley.inference.backend import Backend, Finish, GenerationParams, Usage
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,12 @@ class Asker:
             MediaError: a medium cannot be read.
             BackendError: the engine cannot answer it.
         """
-        params = self.params
+        asked = Prepared(question.item.conversation, self.params)
         if question.control is not None:
-            params = make_media(question.control, self.backend, params)
+            asked = make_media(question.control, self.backend, self.params)
         words: list[str] = []
         finish = None
-        with closing(self.backend.stream(question.item.conversation, params)) as pieces:
+        with closing(self.backend.stream(asked.conversation, asked.params)) as pieces:
             for piece in pieces:
                 words.append(piece.text)
                 finish = piece.finish or finish
@@ -119,10 +119,10 @@ class Asker:
             media=self._media(question.item, finish),
             prompt_ids=None if ids is None else packed(ids),
             prompt_sha256=None if ids is None else hash_of_ids(ids),
-            generation=generation_record(params),
+            generation=generation_record(asked.params),
             answer="".join(words).strip(),
             finish=finish.reason,
-            usage=asdict(finish.usage),
+            usage=_usage(finish.usage),
         )
 
     def failed(self, question: Question, error: Exception) -> AnswerRecord:
@@ -210,6 +210,11 @@ def _writable(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         }
         for m in messages
     ]
+
+
+def _usage(usage: Usage) -> dict[str, int]:
+    """Count tokens, but not those that an engine had kept: they depend on what it was asked before."""
+    return {"prompt": usage.prompt, "visual": usage.visual, "completion": usage.completion}
 
 
 def hash_of_ids(ids: Sequence[int]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from valley.conversation import Image, Message, Part, Text, Video
+from valley.conversation import Conversation, Image, Message, Part, Text, Video
 from valley.evaluation.benchmark import Item
 from valley.inference.backend import Backend, GenerationParams
 from valley.inference.media import MediaReader
@@ -106,18 +106,27 @@ def _stand_in(medium: Image | Video, name: str, folder: Path) -> Image | Video:
     return Video(folder / f"{digest}-{name}.mp4", medium.start_s, medium.end_s, subtitles)
 
 
-def make_media(control: Control, backend: Backend, params: GenerationParams) -> GenerationParams:
-    """Write the media of a control that are absent, and say with which parameters to ask about them.
+@dataclass(frozen=True)
+class Prepared:
+    """What the engine is given: the conversation with the media that were made, and how to ask about them."""
 
-    The parameters differ from those given only where the rule for frames would choose other times of the
-    small file than of the clip: then the times themselves are asked for.
+    conversation: Conversation
+    params: GenerationParams
+
+
+def make_media(control: Control, backend: Backend, params: GenerationParams) -> Prepared:
+    """Write the media of a control that are absent, and say how to ask about them.
+
+    Conversation and parameters are those of the question, except where the rule for frames would choose other
+    times of the small file than of the clip: then the times themselves are asked for.
 
     Raises:
         MediaError: the original cannot be read.
     """
+    conversation = control.item.conversation
     if control.item.variant == "swapped":
-        return params
-    made = control.item.conversation.messages[-1].media
+        return Prepared(conversation, params)
+    made = conversation.messages[-1].media
     originals = control.original.conversation.messages[-1].media
     for medium, original in zip(made, originals, strict=True):
         path = Path(str(medium.source))
@@ -125,18 +134,30 @@ def make_media(control: Control, backend: Backend, params: GenerationParams) -> 
             path.parent.mkdir(parents=True, exist_ok=True)
             _write(path, backend.look(original, params), original, control.item.variant)
     if len(made) == 1 and isinstance(made[0], Video):
-        return _with_same_times(made[0], originals[0], backend, params)
-    return params
+        times_s = _times_to_ask_for(made[0], originals[0], backend, params)
+        if times_s is not None:
+            return Prepared(
+                _without_window(conversation), replace(params, sampling=FrameSampling(times_s=times_s))
+            )
+    return Prepared(conversation, params)
 
 
-def _with_same_times(
+def _times_to_ask_for(
     made: Image | Video, original: Image | Video, backend: Backend, params: GenerationParams
-) -> GenerationParams:
+) -> tuple[float, ...] | None:
+    """Give the original's times where the rule would choose others of the small file."""
     reader = MediaReader(backend.capabilities.default_sampling)
     wanted, got = (reader.glance(m, sampling=params.sampling).frames.shown_at_s for m in (original, made))
     if len(wanted) == len(got) and np.abs(wanted - got).max(initial=0.0) < SAME_TIME_S:
-        return params
-    return replace(params, sampling=FrameSampling(times_s=tuple(float(t) for t in wanted)))
+        return None
+    # A clock's tick later, so that a time that was rounded up is on display already.
+    return tuple(float(t) + SAME_TIME_S / 2 for t in np.unique(wanted))
+
+
+def _without_window(conversation: Conversation) -> Conversation:
+    last = conversation.messages[-1]
+    parts = tuple(replace(p, start_s=None, end_s=None) if isinstance(p, Video) else p for p in last.parts)
+    return replace(conversation, messages=(*conversation.messages[:-1], Message(last.role, parts)))
 
 
 def _write(path: Path, frames: Frames, original: Image | Video, name: str) -> None:
@@ -145,7 +166,8 @@ def _write(path: Path, frames: Frames, original: Image | Video, name: str) -> No
         _write_picture(path, np.zeros_like(pixels[0]))
         return
     if str(original.subtitles) != "off":
-        _write_cues(path.with_suffix(".srt"), read_subtitles(original.source, original.subtitles))
+        cues = read_subtitles(original.source, original.subtitles)
+        _write_cues(path.with_suffix(".srt"), [c for c in cues if _is_within(c, original)])
     still = np.zeros_like(pixels[0]) if name == "blind" else pixels[len(pixels) // 2]
     still = still[: still.shape[0] // 2 * 2, : still.shape[1] // 2 * 2]  # the pixel format wants even sides
     shown = np.unique(times)
@@ -171,6 +193,11 @@ def _write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
 def _write_cues(path: Path, cues: Sequence[Cue]) -> None:
     blocks = [f"{n}\n{_clock(c.start_s)} --> {_clock(c.end_s)}\n{c.text}\n" for n, c in enumerate(cues, 1)]
     write_whole(path, "\n".join(blocks))
+
+
+def _is_within(cue: Cue, window: Video) -> bool:
+    starts_s = 0.0 if window.start_s is None else window.start_s
+    return cue.end_s >= starts_s and (window.end_s is None or cue.start_s <= window.end_s)
 
 
 def _clock(time_s: float | int) -> str:

@@ -299,7 +299,7 @@ def packed(ids: Sequence[int]) -> tuple[int | tuple[int, ...], ...]:
     return tuple(found)
 
 
-def unpacked(runs: Sequence[int | tuple[int, ...]]) -> list[int]:
+def unpacked(runs: Sequence[int | Sequence[int]]) -> list[int]:
     """Give every id of what `packed` wrote."""
     return [i for run in runs for i in ([run] if isinstance(run, int) else [run[0]] * run[1])]
 
