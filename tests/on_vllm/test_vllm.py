@@ -23,6 +23,8 @@ import pytest
 import torch
 from PIL import Image
 
+from contracts.http_contract import CHECKS, Contract
+from valley.inference.backends.transformers import TransformersBackend
 from valley.model.composing_valley import compose
 from valley.video.decoding import read_frames
 
@@ -254,3 +256,10 @@ def test_broken_and_long_clips_are_the_callers_fault(server, clip_files: Path, t
         status, answer = _ask(address, chat)
         assert status == 400, answer
         assert reason in json.dumps(answer)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_it_keeps_the_contract_of_valley_serve(check, server, clip_files: Path, tmp_path: Path) -> None:
+    model, processor, address = server
+    here = TransformersBackend(model, processor, name="m")
+    check(Contract(f"{address}/v1", "m", clip_files, tmp_path, here))
