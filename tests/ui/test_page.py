@@ -113,6 +113,9 @@ def test_a_long_answer_is_stopped_at_the_server_and_the_talk_goes_on(clip_files:
         browser.press("escape")
         browser.wait(IDLE)
         browser.wait("document.querySelector('.state').textContent === 'Stopped.'")
+        assert browser.get("document.getElementById('announced').textContent").endswith("Stopped.")
+        note = browser.get("document.getElementById('seen-note').textContent")
+        assert note.startswith("Ask a question")  # what is stopped says nothing of its frames
         ask(browser, "And then?")
         assert server.left == 1
         first = server.bodies[-1]["messages"][1]
@@ -227,6 +230,18 @@ def test_several_clips_pictures_and_what_is_neither(clip_files: Path, tmp_path: 
         browser.wait("document.querySelector('#tabs [aria-pressed=true]').textContent === 'b.mp4'")
         browser.click("#tabs button:first-child")
         browser.wait(DRAWN)
+
+
+def test_a_format_that_the_browser_cannot_play_is_sent_and_its_times_are_told(tmp_path: Path):
+    (tmp_path / "odd.avi").write_bytes(b"RIFF" + bytes(100))
+    with opened(tmp_path / "browser") as (browser, server):
+        browser.write("#file", str(tmp_path / "odd.avi"))
+        browser.wait("!document.getElementById('unplayable').hidden")
+        ask(browser, "What moves?")
+        assert [name for name, _ in server.files.values()] == ["odd.avi"]
+        times = "[...document.querySelectorAll('#strip button')].map(b => b.textContent)"
+        assert browser.get(times) == ["0 s", "0.5 s", "1 s", "1.5 s", "2 s", "2.5 s"]
+        assert browser.get("document.querySelectorAll('.time').length") == 2
 
 
 def test_files_are_dropped_and_pasted(clip_files: Path, tmp_path: Path):

@@ -10,11 +10,11 @@ import typer
 from valley.cli.options import Model
 from valley.conversation import Conversation, Message, read_jsonl
 from valley.errors import ConfigError
+from valley.ui.examples import QUESTIONS as _QUESTIONS
+from valley.ui.examples import examples_folder
 
 if TYPE_CHECKING:
     from valley.inference.valley import Valley
-
-_QUESTIONS = "questions.jsonl"
 
 
 def demo(
@@ -40,20 +40,17 @@ def demo(
 
 
 def _examples_folder() -> Path:
-    """Find examples/ where the command runs, else in the checkout that this package is part of.
+    """Find examples/ where the command runs, else those that come with this package.
 
     Raises:
-        ConfigError: there is none; the clips are not part of the wheel.
+        ConfigError: there are none.
     """
-    import valley
-
-    for folder in (Path("examples"), Path(valley.__file__).parents[2] / "examples"):
-        if (folder / _QUESTIONS).is_file():
-            return folder
-    raise ConfigError(
-        f"examples/{_QUESTIONS}: not found here; the clips come with the source, not with the wheel: "
-        "run this in a checkout, or name a folder with --examples"
-    )
+    here, packaged = Path("examples"), examples_folder()
+    if (here / _QUESTIONS).is_file():
+        return here
+    if packaged is None:
+        raise ConfigError(f"examples/{_QUESTIONS}: not found; name a folder with --examples")
+    return packaged
 
 
 class _Score:

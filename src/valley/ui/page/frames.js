@@ -2,6 +2,7 @@
 
 const WIDTH_PX = 224; // twice what is shown, for fine screens
 const PATIENCE_MS = 8000;
+const NEW_FRAME_MS = 1000;
 
 /** Draw the frames, one after the other; `onFrame(second, canvas)` gets each; false where they cannot be drawn. */
 export async function drawFrames(clip, seconds, onFrame, signal) {
@@ -30,15 +31,35 @@ export async function drawFrames(clip, seconds, onFrame, signal) {
 async function frameAt(video, second, signal) {
   // A little behind its beginning, or rounding shows the frame before; never behind the end.
   const wanted = Math.min(second + 0.004, Math.max(video.duration - 0.001, 0));
-  if (Math.abs(video.currentTime - wanted) > 0.0005) {
-    video.currentTime = wanted;
-    await happens(video, "seeked", signal);
-  }
+  const shown = newFrame(video);
+  video.currentTime = wanted;
+  await happens(video, "seeked", signal);
+  await shown;
   const canvas = document.createElement("canvas");
   canvas.width = WIDTH_PX;
   canvas.height = Math.round((WIDTH_PX * video.videoHeight) / (video.videoWidth || 1)) || WIDTH_PX;
   canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
   return canvas;
+}
+
+// "seeked" may come before the picture does. Two times may share a frame: then no new one comes, ever.
+const drawnAt = new WeakMap();
+
+function newFrame(video) {
+  if (!video.requestVideoFrameCallback) return new Promise((done) => setTimeout(done, NEW_FRAME_MS));
+  return new Promise((done) => {
+    const timer = setTimeout(done, NEW_FRAME_MS);
+    const look = (_, { mediaTime }) => {
+      if (mediaTime === drawnAt.get(video)) {
+        video.requestVideoFrameCallback(look);
+        return;
+      }
+      drawnAt.set(video, mediaTime);
+      clearTimeout(timer);
+      done();
+    };
+    video.requestVideoFrameCallback(look);
+  });
 }
 
 /** Wait for an event of a video. */

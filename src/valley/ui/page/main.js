@@ -52,6 +52,7 @@ async function answer(turn, drawn = {}) {
   try {
     await withFiles(turn, () => receive(turn, drawn, running.signal));
     if (!turn.isAnswered) throw new ServerError("error_empty");
+    if (turn.isRunning) turn.state = "done"; // a server that does not say how it ended
   } catch (error) {
     if (error.name === "AbortError") turn.state = "stopped";
     else fail(turn, error);
@@ -60,7 +61,7 @@ async function answer(turn, drawn = {}) {
   running = null;
   showRunning(false);
   redraw(turn);
-  stage.setSeen(turns.filter((one) => one.isAnswered).map((one) => one.seen));
+  stage.setSeen(turns.filter((one) => one.seen || ["done", "cut"].includes(one.state)).map((one) => one.seen));
   if (turn.state !== "failed") announceEnd(t(turn.state === "stopped" ? "stopped" : "done"));
 }
 
@@ -349,6 +350,7 @@ function listen() {
 }
 
 function listenForFiles() {
+  at("screen").hidden = canRecord && !navigator.mediaDevices.getDisplayMedia; // telephones
   document.addEventListener("paste", (event) => {
     if (!event.clipboardData?.files.length) return;
     event.preventDefault();

@@ -94,7 +94,7 @@ export const WORDS = {
     at: "El reproductor está en {time}", welcome: "Pregunta sobre un vídeo",
     welcome_how: "Añade un vídeo o una imagen, pregunta en cualquier idioma y mira en qué fotogramas se apoya la respuesta.",
     examples: "Prueba una de estas", attached: "Para la próxima pregunta", question: "Pregunta",
-    question_here: "Pregunta sobre el vídeo", add: "Añadir un vídeo", camera: "Cámara", screen: "Pantalla",
+    question_here: "Pregunta sobre el vídeo", add: "Añadir", camera: "Cámara", screen: "Pantalla",
     stop: "Parar", send: "Preguntar", enter_sends: "Intro pregunta; Mayús e Intro empieza otra línea.",
     options: "Opciones", answer_in: "Responder en", as_asked: "el idioma de la pregunta", frames: "Fotogramas",
     frames_default: "como el modelo", frames_number: "tantos", frames_fps: "tantos por segundo", how_many: "Cuántos",
