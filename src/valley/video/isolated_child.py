@@ -50,7 +50,7 @@ def answer(request: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], byt
         payload: bytes of the file; none where the request names a path.
     """
     limits = DecodeLimits(**request["limits"])
-    source = payload or request["paths"] or request["path"]
+    source = request["paths"] or request["path"] or payload
     lines = _Lines()
     logging.getLogger("valley").addHandler(lines)
     pixels = b""

@@ -74,7 +74,13 @@ def open_media(source: str | Path | bytes, guard: Guard) -> Iterator[InputContai
         # By name FFmpeg reads faster than through a Python file; "file:" keeps a name from being an address.
         target = file if isinstance(source, bytes) else f"file:{Path(source).absolute()}"
         try:
-            container = av.open(target, mode="r", options=options, timeout=_OPEN_TIMEOUT_S)
+            container = av.open(
+                target,
+                mode="r",
+                options=options,
+                timeout=_OPEN_TIMEOUT_S,
+                metadata_errors="replace",  # titles are in any encoding
+            )
         except MemoryError:
             raise
         except FFmpegError as error:
@@ -108,6 +114,11 @@ def video_stream(container: InputContainer, guard: Guard) -> VideoStream:
         TooLongError: it holds, or promises, too many frames.
     """
     moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    # A stream whose codec is unknown has no context, whatever its type says.
+    readable = [s for s in moving if s.codec_context is not None]
+    if moving and not readable:
+        raise NoVideoStreamError(guard.source, "its codec is unknown", "convert it to H.264 or VP9")
+    moving = readable
     if not moving:
         raise NoVideoStreamError(guard.source, "the file has no video stream", "give a file with pictures")
     default = [s for s in moving if s.disposition & Disposition.default]

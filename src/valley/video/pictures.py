@@ -11,6 +11,7 @@ import io
 import json
 import logging
 import re
+import struct
 import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -37,6 +38,8 @@ from valley.video.limits import Guard
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"})
 # Raster formats alone: Pillow hands PostScript to another program.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
+# What Pillow raises on damaged files, of which it checks little.
+_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error)
 TIMESTAMP_FILES = ("timestamps.txt", "timestamps.json")
 DEFAULT_GAP_S = 1.0  # between pictures whose times nobody tells; said at warning
 
@@ -57,7 +60,7 @@ def is_still(source: str | Path | bytes) -> bool:
             return _num_frames(image) == 1
     except PIL.Image.DecompressionBombError:  # a picture, only too large: reading it will say so
         return True
-    except (OSError, ValueError, SyntaxError):
+    except _DAMAGE:
         return False
 
 
@@ -101,7 +104,7 @@ def load_still(source: str | Path | bytes, guard: Guard, *, size_px: Size = None
         raise NotAVideoError(guard.source, "is no picture that Pillow can read", "give a picture") from error
     except PIL.Image.DecompressionBombError as error:
         raise TooLargeError(guard.source, f"has too many pixels: {error}", "scale it down") from error
-    except (OSError, SyntaxError) as error:
+    except _DAMAGE as error:
         raise TruncatedError(
             guard.source, f"the picture cannot be decoded: {error}", "fetch it again"
         ) from error
