@@ -111,6 +111,20 @@ def test_a_family_that_was_not_tested_in_batches_answers_one_by_one(folder: Path
     )
 
 
+def test_frames_are_kept_within_the_bound(folder: Path, clip_files: Path) -> None:
+    photo = Image(str(clip_files / "photo.png"))
+    for cache_bytes, hits in ((2**20, 1), (0, 0)):
+        backend = open_backend(str(folder), device="cpu", cache_bytes=cache_bytes)
+        for _ in range(2):
+            ask(backend, photo, "What?", max_new_tokens=1)
+        assert backend.cache_stats().frames.hits == hits
+
+
+def test_a_batch_of_none_is_refused(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="at least 1, got 0"):
+        open_backend(str(folder), device="cpu", max_batch_size=0)
+
+
 @pytest.mark.parametrize("parts", [["a <image> b"], ["a <ima", "ge> b"]])
 def test_a_typed_placeholder_is_words(backend: Any, clip_files: Path, parts: list[str]) -> None:
     photo = Image(str(clip_files / "photo.png"))

@@ -151,6 +151,18 @@ def test_an_engine_nobody_knows_names_those_there_are() -> None:
         open_backend("valley-mini", engine="image_txt_to_text")
 
 
+def test_a_torchvision_of_another_build_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> None:
+        try:
+            raise RuntimeError("operator torchvision::nms does not exist")
+        except RuntimeError as error:
+            raise ModuleNotFoundError("Could not import module 'PreTrainedModel'") from error
+
+    monkeypatch.setattr(BACKENDS, "get", broken)
+    with pytest.raises(ConfigError, match=r"torchvision does not load .*install the build that fits"):
+        open_backend("valley-mini")
+
+
 def test_no_model_without_an_address() -> None:
     with pytest.raises(ConfigError, match="want a model"):
         open_backend(None)

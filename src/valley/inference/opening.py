@@ -53,9 +53,25 @@ def open_backend(
         return connect(base_url, model=model, api_key=api_key, **engine_options)
     if model is None:
         raise ConfigError("want a model: an embedded name, a folder, or a hub id")
-    chosen = BACKENDS.get(engine or engine_for(resolve(model)))
+    chosen = _engine(engine or engine_for(resolve(model)), model)
     _refuse_unknown(chosen, engine_options, model)
     return chosen.from_pretrained(model, dtype=dtype, device=device, **engine_options)
+
+
+def _engine(name: str, model: str) -> Any:  # noqa: ANN401
+    """Import an engine; a torchvision that was built for another torch stops transformers from loading."""
+    try:
+        return BACKENDS.get(name)
+    except (ImportError, RuntimeError) as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        if "torchvision" not in str(cause):
+            raise
+        raise ConfigError(
+            f"{model}: torchvision does not load ({cause}): install the build that fits this torch, both "
+            "from one place, or remove it"
+        ) from error
 
 
 def _refuse_unknown(made_by: Callable[..., object], options: Mapping[str, object], name: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from valley.errors import ConfigError, MissingExtraError
 from valley.inference.backends._loading import choose_device, choose_dtype
@@ -20,15 +21,6 @@ _MISSING = re.compile(r"requires the (\S+) library|[Pp]ackage `(\w+)`|No module 
 
 # Frames of a clip unless more are asked for. Some families say 768, in 1080p 5 GB of pixels; 64 are 400 MB.
 _MOST_FRAMES = 64
-
-
-@dataclass(frozen=True)
-class _Auto:
-    """The doors of transformers: config, processor, model."""
-
-    config: Any
-    processor: Any
-    model: Any
 
 
 @dataclass(frozen=True)
@@ -51,11 +43,10 @@ def load_family(name_or_path: str, *, dtype: object = None, device: object = Non
     if str(dtype) in QUANTISED:
         raise ConfigError(f"{name_or_path}: only Valley's checkpoints are quantised here; leave out {dtype}")
     target = choose_device(device)
-    auto = _auto(name_or_path)
-    model_type = _checked_type(auto, place)
-    processor = _processor(auto, place, model_type)
+    model_type = _checked_type(place)
+    processor = _processor(place, model_type)
     try:
-        loaded: Any = auto.model.from_pretrained(
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(
             place.location, dtype=choose_dtype(dtype, target), output_loading_info=True
         )
     except (OSError, ValueError, ImportError, SafetensorError) as error:
@@ -79,27 +70,12 @@ def default_sampling(processor: Any) -> FrameSampling:  # noqa: ANN401
     return FrameSampling(num_frames=min(int(num_frames), _MOST_FRAMES)) if num_frames else FrameSampling()
 
 
-def _auto(name: str) -> _Auto:
-    """Import them; a torchvision that was built for another torch stops even that."""
+def _checked_type(place: ModelPlace) -> str:
     try:
-        from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
-    except (ImportError, RuntimeError) as error:
-        cause: BaseException = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-        raise ConfigError(
-            f"{name}: transformers does not load here ({cause}): is torchvision of the build that fits this "
-            "torch? Install both from one place"
-        ) from error
-    return _Auto(AutoConfig, AutoProcessor, AutoModelForImageTextToText)
-
-
-def _checked_type(auto: _Auto, place: ModelPlace) -> str:
-    try:
-        config: Any = auto.config.from_pretrained(place.location)
+        config: Any = AutoConfig.from_pretrained(place.location)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise _unloadable(place, "", error) from error
-    if type(config) not in auto.model._model_mapping:
+    if type(config) not in AutoModelForImageTextToText._model_mapping:
         raise ConfigError(
             f"{place.location}: want a Valley checkpoint or an image-text-to-text model, got a model of type "
             f"{config.model_type!r}"
@@ -107,9 +83,9 @@ def _checked_type(auto: _Auto, place: ModelPlace) -> str:
     return config.model_type
 
 
-def _processor(auto: _Auto, place: ModelPlace, model_type: str) -> Any:  # noqa: ANN401
+def _processor(place: ModelPlace, model_type: str) -> Any:  # noqa: ANN401
     try:
-        processor: Any = auto.processor.from_pretrained(place.location)
+        processor: Any = AutoProcessor.from_pretrained(place.location)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ImportError) as error:
         raise _unloadable(place, model_type, error) from error
     lacking = [part for part in ("tokenizer", "image_processor") if getattr(processor, part, None) is None]

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from valley.errors import BackendError
+from valley.errors import EngineUnavailableError
 from valley.inference.backends._next_token import NextToken
 from valley.inference.detokenizing import Detokenizer
 
@@ -111,13 +111,13 @@ class Together:
         """Answer an announced request in one of the next batches.
 
         Raises:
-            BackendError: `close` was called.
+            EngineUnavailableError: `close` was called.
         """
         with self._changed:
             self._coming -= 1
             self._changed.notify_all()
             if self._is_closed:
-                raise BackendError("this model was closed; open it again")
+                raise EngineUnavailableError("this model was closed; open it again")
             self._waiting.append(row)
             if not self._is_running:
                 self._is_running = True
@@ -131,7 +131,7 @@ class Together:
             for row in self._running:
                 row.is_done = True
             for row in waiting + self._running:
-                row.end(BackendError("this model was closed while it answered"))
+                row.end(EngineUnavailableError("this model was closed while it answered"))
 
     def _run(self) -> None:
         while rows := self._next_batch():

@@ -14,16 +14,25 @@ from typing import Any
 import torch
 
 from valley.conversation import Conversation, Image, Video
-from valley.errors import BackendError, ContextLengthError, EngineUnavailableError
-from valley.inference.backend import Capabilities, Finish, GenerationParams, Piece, Timing, Usage
+from valley.errors import BackendError, ConfigError, ContextLengthError, EngineUnavailableError
+from valley.inference.backend import (
+    CacheStats,
+    Capabilities,
+    Finish,
+    GenerationParams,
+    Piece,
+    Timing,
+    Usage,
+)
 from valley.inference.backends._family_loading import default_sampling, load_family
 from valley.inference.backends._family_prompting import FamilyPrompt, build_family_prompt
 from valley.inference.backends._next_token import NextToken
 from valley.inference.backends._together import Row, Together
 from valley.inference.detokenizing import Detokenizer
-from valley.inference.media import MediaReader, SeenMedium
+from valley.inference.media import DEFAULT_CACHE_BYTES, MediaReader, SeenMedium
 from valley.inference.resolving import ModelPlace
 from valley.inference.weights import weights_of
+from valley.inference.work_cache import WorkCache
 from valley.video.frames import Frames
 
 # A batch holds keys and values of every row. With a model of seven billion parameters in half precision,
@@ -48,6 +57,7 @@ class ImageTextToTextBackend:
         name: str,
         place: ModelPlace | None = None,
         max_batch_size: int | None = None,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> None:
         """Take a model and its processor.
 
@@ -58,7 +68,13 @@ class ImageTextToTextBackend:
             place: where both came from.
             max_batch_size: how many requests are answered at once; None takes 8 for families that were
                 tested so, and 1 for others.
+            cache_bytes: of decoded frames that are kept for later questions.
+
+        Raises:
+            ConfigError: a batch of none.
         """
+        if max_batch_size is not None and max_batch_size < 1:
+            raise ConfigError(f"max_batch_size must be at least 1, got {max_batch_size}")
         self.model = model
         self.processor = processor
         self._place = place
@@ -72,7 +88,8 @@ class ImageTextToTextBackend:
             default_sampling=sampling,
             max_concurrency=max_batch_size or tested,
         )
-        self._media = MediaReader(sampling)
+        self._cache = WorkCache(cache_bytes)
+        self._media = MediaReader(sampling, cache=self._cache)
         self._visual_ids = _visual_ids(model.config, processor)
         self._stop_ids = _stop_ids(model, processor.tokenizer)
         self._together = Together(
@@ -90,6 +107,7 @@ class ImageTextToTextBackend:
         dtype: object = None,
         device: object = None,
         max_batch_size: int | None = None,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> ImageTextToTextBackend:
         """Load a checkpoint; see `Valley.from_pretrained`."""
         loaded = load_family(name_or_path, dtype=dtype, device=device)
@@ -99,6 +117,7 @@ class ImageTextToTextBackend:
             name=loaded.place.name,
             place=loaded.place,
             max_batch_size=max_batch_size,
+            cache_bytes=cache_bytes,
         )
 
     def look(self, medium: Image | Video, params: GenerationParams) -> Frames:
@@ -141,7 +160,11 @@ class ImageTextToTextBackend:
     def close(self) -> None:
         """Stop what runs, refuse what waits, and give back what is kept."""
         self._together.close()
-        self._media.clear()
+        self._cache.clear()
+
+    def cache_stats(self) -> CacheStats:
+        """Count what was kept; of a family's model that is frames alone."""
+        return self._cache.stats()
 
     def _ready(self, conversation: Conversation, params: GenerationParams) -> tuple[FamilyPrompt, Row]:
         """Read the media, build the prompt, and hand both to the next batch."""
