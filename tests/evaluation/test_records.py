@@ -22,9 +22,9 @@ from valley.evaluation.records import (
     read_lines,
     to_json,
     unpacked,
-    without_secrets,
     write_lines,
 )
+from valley.evaluation.redacting import without_secrets
 from valley.evaluation.run import evaluate
 from valley.evaluation.tasks import Task
 

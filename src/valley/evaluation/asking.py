@@ -16,7 +16,8 @@ from valley.conversation import Image, Video, to_record, with_sources
 from valley.errors import BackendError
 from valley.evaluation.benchmark import Item
 from valley.evaluation.controls import Control, Prepared, make_media
-from valley.evaluation.records import AnswerRecord, MediumRecord, packed, without_secrets
+from valley.evaluation.records import AnswerRecord, MediumRecord, packed
+from valley.evaluation.redacting import without_secrets
 from valley.inference.backend import Backend, Finish, GenerationParams, Usage
 
 

@@ -15,7 +15,8 @@ from typing import Any
 from valley.evaluation.asking import Question, generation_record, sha256_of
 from valley.evaluation.benchmark import BENCHMARKS, Selection
 from valley.evaluation.environment import hardware, packages
-from valley.evaluation.records import FORMAT, without_secrets
+from valley.evaluation.records import FORMAT
+from valley.evaluation.redacting import without_secrets
 from valley.evaluation.tasks import Settings, Task
 from valley.inference.backend import Backend
 

@@ -20,7 +20,8 @@ from typing import Any, TypeAlias
 from valley.conversation import to_record
 from valley.errors import BackendError, ConversationError
 from valley.evaluation.benchmark import JudgeRequest
-from valley.evaluation.records import JudgementRecord, without_secrets
+from valley.evaluation.records import JudgementRecord
+from valley.evaluation.redacting import without_secrets
 from valley.inference.backend import Backend, GenerationParams
 from valley.journal import Journal
 

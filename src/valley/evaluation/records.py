@@ -12,7 +12,6 @@ docs/evaluate.md describes the files. A line of `answers.jsonl` (shortened) look
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -302,22 +301,3 @@ def packed(ids: Sequence[int]) -> tuple[int | tuple[int, ...], ...]:
 def unpacked(runs: Sequence[int | Sequence[int]]) -> list[int]:
     """Give every id of what `packed` wrote."""
     return [i for run in runs for i in ([run] if isinstance(run, int) else [run[0]] * run[1])]
-
-
-_SECRETS = (
-    (re.compile(r"(\w+://)[^/@\s\"']+@"), r"\1"),
-    (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}"), r"\1 ***"),
-    (re.compile(r"\b(sk|hf|ghp|xox[abp])[-_][\w-]{8,}"), r"\1-***"),
-    (re.compile(r"(?i)\b((?:api[-_]?)?key|token|secret|password|signature|sig)=[^&\s\"']+"), r"\1=***"),
-)
-
-
-def without_secrets(value: Any) -> Any:  # noqa: ANN401
-    """Take credentials out of every text of a JSON value: in addresses, headers, and keys of known form."""
-    if isinstance(value, str):
-        for pattern, instead in _SECRETS:
-            value = pattern.sub(instead, value)
-        return value
-    if isinstance(value, Mapping):
-        return {k: without_secrets(v) for k, v in value.items()}
-    return [without_secrets(v) for v in value] if isinstance(value, list | tuple) else value
