@@ -99,7 +99,8 @@ def _same(one: Any, other: Any) -> bool:  # noqa: ANN401
     return one == other
 
 
-def _question(answer: AnswerRecord) -> Any:  # noqa: ANN401
+def question_of(answer: AnswerRecord) -> Any:  # noqa: ANN401
+    """Give what makes it this question: words, windows of its media, the right answer, choices."""
     parts = [[m["role"], [_words(p) for p in m["content"]]] for m in answer.messages]
     return {"messages": parts, "reference": answer.reference, "choices": list(answer.choices)}
 
@@ -140,7 +141,7 @@ def _scoring(answer: AnswerRecord) -> Any:  # noqa: ANN401
 
 
 _VIEWS: dict[str, Callable[[AnswerRecord], Any]] = {
-    "questions": _question,
+    "questions": question_of,
     "media": _media,
     "frames": _frames,
     "prompt": _prompt,

@@ -48,6 +48,26 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def paired_interval(
+    differences: Sequence[float], clusters: Sequence[str], *, most: float | int = 1
+) -> tuple[float, float]:
+    """Give the percentile interval of a mean difference between two answers to each question, over clusters.
+
+    Where all clusters differ by the same, a bootstrap has no width. Then the interval is that of the share of
+    clusters that might be another (Clopper and Pearson, 1934, for none seen of n), each by `most`.
+
+    Args:
+        differences: second minus first, a question; at least one.
+        clusters: which cluster each belongs to, such as the clip asked about.
+        most: the largest difference that there can be.
+    """
+    means = cluster_means(differences, clusters)
+    if len(set(means)) > 1:
+        return bootstrap_interval(differences, clusters)
+    unseen = most * (1 - 0.025 ** (1 / len(means)))
+    return max(-float(most), means[0] - unseen), min(float(most), means[0] + unseen)
+
+
 def cluster_means(values: Sequence[float], clusters: Sequence[str]) -> list[float]:
     """Give the mean of each cluster."""
     sums, sizes = _by_cluster(values, clusters)
