@@ -10,7 +10,14 @@ from contextlib import closing
 
 import pytest
 import torch
-from transformers import Gemma3ForCausalLM, Gemma3TextConfig, MistralConfig, MistralForCausalLM
+from transformers import (
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    Lfm2Config,
+    Lfm2ForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+)
 
 from valley.conversation import Conversation, Image, Text, Video, assistant, user
 from valley.errors import BackendError, ConfigError
@@ -114,7 +121,7 @@ SIZES = {
 def mistral(vocab_size):
     torch.manual_seed(3)
     return MistralForCausalLM(
-        MistralConfig(vocab_size, num_hidden_layers=2, tie_word_embeddings=False, **SIZES)
+        MistralConfig(vocab_size=vocab_size, num_hidden_layers=2, tie_word_embeddings=False, **SIZES)
     )
 
 
@@ -122,14 +129,28 @@ def gemma(vocab_size):
     torch.manual_seed(3)
     kinds = ["sliding_attention", "full_attention"] * 2
     config = Gemma3TextConfig(
-        vocab_size, num_hidden_layers=4, head_dim=16, layer_types=kinds, pad_token_id=0, **SIZES
+        vocab_size=vocab_size, num_hidden_layers=4, head_dim=16, layer_types=kinds, pad_token_id=0, **SIZES
     )
     return Gemma3ForCausalLM(config)
 
 
+def convolutions(vocab_size):
+    """Every other layer has a state that no padding fits."""
+    torch.manual_seed(3)
+    sizes = {name: value for name, value in SIZES.items() if name != "sliding_window"}
+    kinds = ["conv", "full_attention"] * 2
+    config = Lfm2Config(
+        vocab_size=vocab_size, num_hidden_layers=4, layer_types=kinds, pad_token_id=0, **sizes
+    )
+    return Lfm2ForCausalLM(config)
+
+
+LLMS = {"mistral": mistral, "gemma": gemma, "convolutions": convolutions}
+
+
 def composed(parts, kind):
     tokenizer = parts.tokenizer()
-    made = {"llama": parts.llm, "mistral": mistral, "gemma": gemma}[kind](len(tokenizer))
+    made = {"llama": parts.llm, **LLMS}[kind](len(tokenizer))
     model, processor = compose(parts.tower(), made, tokenizer)
     model.generation_config.eos_token_id = None
     return model.eval(), processor
@@ -163,6 +184,19 @@ def test_the_window_is_the_models_own(tiny_parts, clip_files):
     wanted = processor.tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
     backend = TransformersBackend(model, processor)
     assert ask(backend, conversation, max_new_tokens=30) == wanted.rstrip("\ufffd")
+
+
+def test_a_cache_that_cannot_be_padded_answers_one_after_the_other(tiny_parts, clip_files):
+    model, processor = composed(tiny_parts, "convolutions")
+    asked = talks(clip_files)
+    wanted = one_by_one(model, processor, asked)
+    backend = TransformersBackend(model, processor)
+    assert backend.capabilities.max_concurrency == 1
+    seen = Passes(model)
+    assert ask_together(backend, asked) == wanted
+    seen.hook.remove()
+    assert {rows for rows, _ in seen.shapes} == {1}
+    assert backend.cache_stats().prefixes.num_bytes > 0
 
 
 def test_the_embedded_model_answers_many_at_once(clip_files):
@@ -439,7 +473,9 @@ def test_nothing_is_left_when_the_backend_goes(tiny_model, tiny_processor):
 LEAVES = """
 import sys
 from valley import Valley
-stream = Valley.from_pretrained(sys.argv[1], device="cpu").stream("Hello", max_new_tokens=1000000)
+valley = Valley.from_pretrained(sys.argv[1], device="cpu")
+valley.backend._stop_ids = frozenset()
+stream = valley.stream("Hello", max_new_tokens=1000000)
 print(next(stream))
 """
 
