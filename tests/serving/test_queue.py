@@ -100,13 +100,13 @@ def test_an_answer_that_takes_too_long_ends(tmp_path):
         engine.go.set()
 
 
-def test_media_are_decoded_once_and_told_to_the_engine_as_limits_say(server, engine, clip_files):
-    response = server.post({"messages": about(video(data_url(clip_files / "a.mp4")))})
+def test_the_engine_is_told_to_decode_apart_and_within_limits(server, engine, clip_files):
+    response = server.post({"messages": about(video(data_url(clip_files / "a.mp4"))), "fps": 2})
     assert response.status_code == 200
     ((conversation, params),) = engine.asked
     assert params.isolated
     assert params.limits == server.service.settings.decode
-    assert engine._media.stats.misses == 1 if hasattr(engine._media, "stats") else True
+    assert params.sampling.cap == server.service.settings.max_frames
     assert len(conversation.media) == 1
 
 

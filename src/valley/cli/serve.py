@@ -120,6 +120,7 @@ def serve(
         max_pixels=max_pixels,
         timeout_s=decode_timeout,
         max_memory_bytes=_bytes(decode_mib),
+        max_size_bytes=_bytes(video_mib),
     )
     settings = with_given(
         ServeSettings(host=host, port=port, decode=decode),

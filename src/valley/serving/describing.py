@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -68,6 +69,13 @@ def _schema(app: FastAPI) -> dict[str, Any]:
     from fastapi.openapi.utils import get_openapi
 
     schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
+    for path, methods in schema["paths"].items():
+        named = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            for name in re.findall(r"{(\w+)}", path)
+        ]
+        for about in methods.values():
+            about.update({"parameters": named} if named else {})
     request = ChatCompletionRequest.model_json_schema(ref_template=_REF)
     parts = request.pop("$defs")
     components = schema.setdefault("components", {})

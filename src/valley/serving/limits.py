@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -74,7 +75,10 @@ class ServeSettings:
     @property
     def is_local(self) -> bool:
         """Whether only programs of this machine can ask."""
-        return self.host in LOOPBACK
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host in LOOPBACK
 
     @property
     def known_hosts(self) -> tuple[str, ...] | None:
