@@ -52,7 +52,15 @@ class Browser:
         options["mobileEmulation"] = {"deviceMetrics": {**size, "mobile": width_px < 600}}
         asked = {"browserName": "chrome", "goog:chromeOptions": options}
         asked["goog:loggingPrefs"] = {"browser": "ALL"}
-        made = self._client.post("/session", json={"capabilities": {"alwaysMatch": asked}}).json()["value"]
+        self._session = ""
+        try:
+            made = self._client.post("/session", json={"capabilities": {"alwaysMatch": asked}}).json()[
+                "value"
+            ]
+            assert "sessionId" in made, made
+        except BaseException:
+            self._end()
+            raise
         self._session = f"/session/{made['sessionId']}"
 
     def __enter__(self) -> "Browser":
@@ -60,6 +68,9 @@ class Browser:
 
     def __exit__(self, *_: object) -> None:
         self._client.delete(self._session)
+        self._end()
+
+    def _end(self) -> None:
         self._client.close()
         self._process.terminate()
         self._process.communicate(timeout=20)

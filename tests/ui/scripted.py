@@ -51,6 +51,7 @@ class ScriptedServer:
         files: by id, (name, size).
         left: how many answers were left by their reader.
         is_valley: whether it says what Valley's server says beside OpenAI's.
+        loading: how often it says first that it is loading its model.
     """
 
     def __init__(self, *, is_valley: bool = True) -> None:
@@ -59,6 +60,7 @@ class ScriptedServer:
         self.files: dict[str, tuple[str, int]] = {}
         self.left = 0
         self.is_valley = is_valley
+        self.loading = 0
         self.app = Starlette(
             routes=[
                 Route("/v1/models", self._models),
@@ -69,6 +71,9 @@ class ScriptedServer:
         )
 
     async def _models(self, request: Request) -> Response:
+        if self.loading > 0:
+            self.loading -= 1
+            return _error(503, "the model is being loaded")
         model: dict[str, Any] = {"id": "scripted", "object": "model"}
         if self.is_valley:
             model["capabilities"] = {"media": ["image", "video"], "max_context_tokens": 2048}

@@ -112,7 +112,7 @@ def test_a_long_answer_is_stopped_at_the_server_and_the_talk_goes_on(clip_files:
         assert browser.get("document.getElementById('log').getAttribute('aria-busy')") == "true"
         browser.press("escape")
         browser.wait(IDLE)
-        browser.wait("document.querySelector('.state').textContent === 'Stopped.'")
+        browser.wait("document.querySelector('.answer .state').textContent === 'Stopped.'")
         assert browser.get("document.getElementById('announced').textContent").endswith("Stopped.")
         note = browser.get("document.getElementById('seen-note').textContent")
         assert note.startswith("Ask a question")  # what is stopped says nothing of its frames
@@ -129,6 +129,22 @@ def test_a_long_answer_is_stopped_at_the_server_and_the_talk_goes_on(clip_files:
         browser.click("#stop")
         browser.wait(IDLE)
         assert browser.get("document.activeElement.id") == "question"
+
+
+def test_a_server_that_loads_its_model_is_waited_for(tmp_path: Path):
+    server = ScriptedServer()
+    server.loading = 2
+    with (
+        Served(server.app) as upstream,
+        Served(proxy_app(f"{upstream.root}/v1")) as page,
+        Browser(tmp_path) as browser,
+    ):
+        browser.go(f"{page.root}/", until="!document.getElementById('loading').hidden")
+        browser.wait(READY)
+        assert browser.get("document.getElementById('loading').hidden")
+        assert browser.get("document.getElementById('model').value") == "scripted"
+        ask(browser, "echo hello")
+        assert browser.get(ANSWERS) == ["hello"]
 
 
 def test_another_answer_is_drawn_and_not_computed_again(tmp_path: Path):
@@ -387,6 +403,8 @@ def test_axe_finds_nothing(scheme: str, width_px: int, clip_files: Path, tmp_pat
         browser.click("#open-settings")
         found.append(_violations(browser, axe))
         assert found == [[], [], []]
+        browser.run("document.querySelector('#settings h2').append(new Image());")
+        assert "image-alt" in _violations(browser, axe)[0]  # it does look
 
 
 def _violations(browser: Browser, axe: str) -> list[str]:

@@ -12,6 +12,7 @@ import { ANSWER_LANGUAGES, firstKnown, speak, t } from "./words.js";
 
 const at = (id) => document.getElementById(id);
 const AGAIN_TEMPERATURE = 0.8; // at 0 another answer would be the same one
+const LOADING_MS = 1000;
 const kept = preferences();
 let models = [];
 let turns = [];
@@ -295,6 +296,22 @@ async function loadModels() {
   modelChosen();
 }
 
+// A server that loads is asked until it has; one that wants a key, or is not there, with the first question again.
+async function findModels() {
+  try {
+    while (!models.length) {
+      await loadModels().catch((error) => {
+        if (error.status !== 503) throw error;
+      });
+      at("loading").hidden = models.length > 0;
+      if (!models.length) await new Promise((done) => setTimeout(done, LOADING_MS));
+    }
+  } catch (error) {
+    at("loading").hidden = true;
+    showProblem(error.word ?? "error_reach", error.values);
+  }
+}
+
 function modelChosen() {
   stage.allowWindow(isValley());
   at("answer-language").closest("label").hidden = !isValley();
@@ -377,8 +394,7 @@ async function begin() {
   at("options").open = matchMedia("(min-width: 56rem) and (min-height: 44rem)").matches;
   page = await fetch("page.json").then((answer) => answer.json()).catch(() => page);
   drawExamples();
-  // A server that wants a key, or is not there yet, is asked for its models again with the first question.
-  await loadModels().catch((error) => showProblem(error.word ?? "error_reach", error.values));
+  await findModels();
   document.body.dataset.ready = "true";
 }
 

@@ -152,23 +152,27 @@ function drawSeen(one = seenNow()) {
   } else {
     if (one.missing_s.length) note.textContent = t("seen_missing", { times: one.missing_s.map(writeTime).join(", ") });
     const buttons = new Map(one.timestamps_s.map((s) => [s, frameButton(one.clip, s)]));
+    strip.classList.remove("undrawn");
     strip.append(...[...buttons.values()].map((button) => {
       const item = document.createElement("li");
       item.append(button);
       return item;
     }));
-    drawFrames(one.clip, one.timestamps_s, (s, canvas) => buttons.get(s).prepend(canvas), drawing.signal).catch(() => {});
+    drawFrames(one.clip, one.timestamps_s, (s, canvas) => buttons.get(s).firstChild.append(canvas), drawing.signal)
+      .then((drawn) => strip.classList.toggle("undrawn", !drawn), () => {});
     markFrame();
   }
 }
 
 function frameButton(clip, second) {
   const button = document.createElement("button"), time = document.createElement("span");
+  const picture = document.createElement("span"); // its place is kept until it is drawn
+  picture.className = "picture";
   time.textContent = writeTime(second);
   button.type = "button";
   button.dataset.second = second;
   button.setAttribute("aria-label", t("frame_at", { time: writeTime(second) }));
-  button.append(time);
+  button.append(picture, time);
   button.onclick = () => jump(clip, second);
   return button;
 }
