@@ -65,6 +65,11 @@ class MediaGate:
         """What all media on the disk count for."""
         return self._spool.used_bytes
 
+    @property
+    def num_in_use(self) -> int:
+        """How many media requests hold now."""
+        return self._spool.num_in_use
+
     def lease(self, owner: str) -> Lease:
         """Begin a request of an owner (a hash of its key, in hexadecimal, or "")."""
         return Lease(self, owner)
@@ -123,11 +128,15 @@ class MediaGate:
         """
         self._uploads.delete(file_id, owner)
 
-    def close(self) -> None:
-        """End what runs, and remove everything."""
+    def settle(self) -> None:
+        """Take nothing more, and wait for what is coming."""
         self._web.close()
         self._fetching.shutdown(cancel_futures=True)
         self._writing.shutdown(cancel_futures=True)
+
+    def close(self) -> None:
+        """End what runs, and remove everything."""
+        self.settle()
         self._spool.close()
 
     async def obtain(self, url: str, kind: MediaKind, owner: str) -> Entry | Path:

@@ -166,6 +166,13 @@ class Spool:
         """What all media count for, those that are coming too."""
         return self._used_bytes
 
+    @property
+    def num_in_use(self) -> int:
+        """How many media somebody uses, each counted once for every user."""
+        with self._lock:
+            entries = [entry for share in self._shares.values() for entry in share.entries.values()]
+            return sum(entry.num_users for entry in entries)
+
     def draft(self) -> Draft:
         """Begin a medium.
 
