@@ -103,6 +103,10 @@ def test_what_does_not_fit_is_named(server, more, param, says):
         b'{"messages": [{"role": "user", "content": "x"}], "temperature": 1e999}',
         b'{"messages": [{"role": "user", "content": "x"}], "seed": ' + b"9" * 5000 + b"}",
         b'{"messages": [{"role": "user", "content": "x"}], "seed": ' + b"9" * 4000 + b"}",
+        b'{"messages": [{"role": "user", "content": "x"}], "metadata": {"a": '
+        + b"[" * 120
+        + b"]" * 120
+        + b"}}",
         b'{"messages": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b'{"messages": [{"role": "user", "content": "x"}], "metadata": '
         + b'{"a":' * 40_000
@@ -110,7 +114,7 @@ def test_what_does_not_fit_is_named(server, more, param, says):
         + b"}" * 40_000
         + b"}",
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_odd_json_is_refused(server, body):
     response = httpx.post(f"{server.base_url}/chat/completions", content=body)

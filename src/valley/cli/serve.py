@@ -6,6 +6,8 @@ import logging
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -197,8 +199,7 @@ def _run(
     from valley.serving.media import MediaGate
     from valley.serving.running import Running
 
-    _log_requests()
-    with tempfile.TemporaryDirectory(prefix="valley-serve-") as own:
+    with _requests_logged(), tempfile.TemporaryDirectory(prefix="valley-serve-") as own:
         gate = MediaGate(media, spool or Path(own))
         app = create_app(open_backend, settings, media=gate, keys=keys, page=_page() if page else None)
         running = Running(app, settings)
@@ -212,7 +213,8 @@ def _page() -> Any:  # noqa: ANN401
     return page_app()
 
 
-def _log_requests() -> None:
+@contextmanager
+def _requests_logged() -> Iterator[None]:
     """Write one line a request to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
@@ -220,6 +222,11 @@ def _log_requests() -> None:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = True
 
 
 def _say(address: str, keys: Keys, media: MediaSettings, *, page: bool) -> None:

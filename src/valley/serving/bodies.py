@@ -1,4 +1,4 @@
-"""Parse the bytes of a stranger's JSON; what no text can hold is refused before anybody meets it."""
+"""Parse the bytes of a stranger's JSON; what no text or program can hold is refused first."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from valley.serving.errors import RequestError
 # Every value costs some 60 bytes and more once it is parsed, and one or two as text. A hundred turns have a
 # few thousand, and a comma within words counts too.
 MOST_VALUES = 1_000_000
+MOST_DEPTH = 100  # a JSON schema of many parts has a dozen; who writes it out again goes a level deeper each
 
 
 def parse_json(body: bytes | bytearray) -> Any:  # noqa: ANN401
@@ -36,19 +37,20 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def refuse_bad_text(body: object) -> None:
-    """Refuse halves of surrogate pairs, which JSON can spell and no text can hold.
+    """Refuse halves of surrogate pairs, which JSON can spell and no text can hold, and what is nested deeply.
 
     Raises:
         RequestError: there is one.
     """
-    waiting = [body]
+    waiting: list[tuple[object, int]] = [(body, 0)]
     while waiting:
-        value = waiting.pop()
+        value, depth = waiting.pop()
+        if depth > MOST_DEPTH:
+            raise RequestError(f"the JSON is nested more than {MOST_DEPTH} levels deep", code="too_complex")
         if isinstance(value, Mapping):
-            waiting += value.keys()
-            waiting += value.values()
+            waiting += ((each, depth + 1) for pair in value.items() for each in pair)
         elif isinstance(value, list | tuple):
-            waiting += value
+            waiting += ((each, depth + 1) for each in value)
         elif isinstance(value, str) and not _is_text(value):
             raise RequestError("a text holds half of a surrogate pair (\\ud800 to \\udfff)", code="json")
 
