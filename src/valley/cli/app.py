@@ -20,6 +20,7 @@ from valley.cli import (
     merge,
     plan,
     probe,
+    report,
     serve,
     shots,
     synth,
@@ -80,6 +81,7 @@ app.command("train")(train.train)
 app.command("merge")(merge.merge)
 app.command("convert")(convert.convert)
 app.add_typer(evaluate.app, name="eval")
+app.command("report")(report.report)
 app.command("serve")(serve.serve)
 app.command("ui")(ui.ui)
 app.command("doctor")(doctor.doctor)
