@@ -167,3 +167,30 @@ def test_links_absent_files_folders_and_lists_of_paths(good_clip, tmp_path):
     assert len(read_frames(paths, isolated=True, limits=UNTRUSTED)) == 2
     with pytest.raises(MediaError):
         read_frames([*paths, str(tmp_path / "no.png")], isolated=True, limits=UNTRUSTED)
+
+
+def test_limits_on_open_files_and_written_bytes(tmp_path):
+    code = textwrap.dedent("""
+        import errno, signal, sys
+        from valley.video.isolated_child import limit_resources
+        from valley.video.limits import UNTRUSTED
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        limit_resources(UNTRUSTED)
+        held = []
+        try:
+            while True:
+                held.append(open(sys.executable, "rb"))
+        except OSError as error:
+            print(error.errno == errno.EMFILE, len(held) < 64)
+        held.clear()
+        try:
+            with open(sys.argv[1], "wb", buffering=0) as file:
+                file.write(b"x")
+        except OSError as error:
+            print(error.errno == errno.EFBIG)
+    """)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code, str(tmp_path / "new")], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.split() == ["True", "True", "True"], done.stderr
+    assert (tmp_path / "new").read_bytes() == b""
