@@ -20,6 +20,7 @@ class Table:
         words: columns that hold words and not numbers, by index.
         marked: rows that need the reader's eye, by index.
         rest: what is said of rows that are left out.
+        has_long_cells: whether a few columns are too many for a phone already.
     """
 
     caption: str
@@ -28,11 +29,12 @@ class Table:
     words: frozenset[int] = frozenset({0})
     marked: frozenset[int] = frozenset()
     rest: str = ""
+    has_long_cells: bool = False
 
     @property
     def is_wide(self) -> bool:
         """Whether a phone has to show each row as a card of its own."""
-        return len(self.head) > 5 or len(self.words) > 1
+        return len(self.head) > 5 or len(self.words) > 1 or self.has_long_cells
 
 
 def cut_table(

@@ -92,16 +92,17 @@ def _line(line: Line, place: int, y: float, bounds: tuple[float, float]) -> list
     return [
         f'<g class="run-{place % NUM_COLOURS}">',
         f'<line class="interval" x1="{low}" x2="{high}" y1="{y}" y2="{y}"/>',
+        f'<circle class="score" cx="{x}" cy="{y}" r="3.2"/>',
         *marks,
-        f'<circle class="score" cx="{x}" cy="{y}" r="4.5"/></g>',
+        "</g>",
     ]
 
 
 def control_mark(name: str, x: float, y: float) -> str:
-    """Draw the hollow mark of a control: a square for black frames, a triangle for one, a cross for swapped."""
+    """Draw a control's hollow mark: a square for black frames, a triangle for one, a cross for others."""
     shapes = {
-        "blind": f"M{x - 4} {y - 4}h8v8h-8z",
-        "one_frame": f"M{x - 4.5} {y + 4}h9l-4.5 -8.5z",
+        "blind": f"M{x - 4.5} {y - 4.5}h9v9h-9z",
+        "one_frame": f"M{x - 5.5} {y + 4.5}h11l-5.5 -10z",
         "swapped": f"M{x - 4} {y - 4}l8 8m0 -8l-8 8",
     }
     return f'<path class="control" d="{shapes.get(name, f"M{x} {y - 5}l5 5l-5 5l-5 -5z")}"/>'

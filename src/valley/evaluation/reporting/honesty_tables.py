@@ -97,7 +97,7 @@ def yes_table(one: BenchmarkSummary) -> Table:
         if leaf["answers"]["count"] or leaf["neither"]
     ]
     head = ["run and language", "says yes, %", "right would be, %", "yes or no", "neither"]
-    return Table("Questions whose right answer is yes or no", head, rows)
+    return Table("Questions whose right answer is yes or no", head, rows, has_long_cells=True)
 
 
 def _yes_cells(leaf: Mapping[str, Any]) -> list[str]:
@@ -119,7 +119,7 @@ def language_table(one: BenchmarkSummary) -> Table:
         for name, leaf in _overall_and_languages(run, found):
             rows.append([name, leaf_words(leaf) or "none", count(leaf["count"]), count(leaf["undecided"])])
     head = ["run and language", "in it, %", "long enough to tell", "too short"]
-    return Table("Answers in the language of the question", head, rows)
+    return Table("Answers in the language of the question", head, rows, has_long_cells=True)
 
 
 def comparison_table(one: BenchmarkSummary) -> Table:

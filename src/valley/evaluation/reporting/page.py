@@ -72,7 +72,7 @@ def _runs_table(runs: Sequence[NamedRun]) -> Table:
             [
                 run.name,
                 str(engine.get("model", "")),
-                ", ".join(f"{k} {v}" for k, v in about.get("sampling", {}).items()),
+                ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in about.get("sampling", {}).items()),
                 "none" if not judge else f"{judge['name']}@{judge['revision']}",
                 count(len(run.record.answers)),
                 str(about.get("created", ""))[:10],
@@ -195,7 +195,7 @@ def _facts_table(facts: Sequence[Fact], summary: Summary) -> Table:
     several = len(names) > 1
     rows = [
         [
-            fact.name.replace("_", " "),
+            fact.words,
             *(without_long_hashes(fact.values[name]) or "not said" for name in names),
             *(["differs" if fact.differs else "same"] if several else []),
         ]

@@ -32,6 +32,12 @@ class Fact:
     is_shown: bool
 
     @property
+    def words(self) -> str:
+        """The name as people read it."""
+        part, _, rest = self.name.partition(" ")
+        return rest if rest == part else self.name
+
+    @property
     def differs(self) -> bool:
         """Whether the runs do not agree."""
         return len(set(self.values.values())) > 1
@@ -56,7 +62,11 @@ def _told(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             for one in about.get(part, ()):
                 yield from _flat(f"{part} {one['name']}", {k: v for k, v in one.items() if k != "name"})
         else:
-            yield from _flat(part, about.get(part) or {})
+            facts = about.get(part) or {}
+            # what was asked for of the frames stands under "sampling", as it came out
+            yield from _flat(
+                part, {k: v for k, v in facts.items() if (part, k) != ("generation", "sampling")}
+            )
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401

@@ -24,7 +24,7 @@ MOST_DRAWN = 40
 def all_metrics(runs: Sequence[str], metrics: Sequence[MetricTables]) -> Table:
     """Make the table of every metric."""
     rows = [[f"{m.name}, {unit_words(m)}", *_row(m, m.overall, runs)] for m in metrics]
-    return Table("All metrics, with intervals of 95 % over clips", ["metric", *runs, "questions"], rows)
+    return _table("All metrics, with intervals of 95 % over clips", ["metric", *runs, "questions"], rows)
 
 
 def metric_block(runs: Sequence[str], metric: MetricTables, *, is_drawn: bool) -> dict[str, Any]:
@@ -49,9 +49,13 @@ def headline_table(runs: Sequence[NamedRun], benchmarks: Mapping[str, Sequence[M
         for m in metrics
         if m.is_headline
     ]
-    return Table(
+    return _table(
         "Headlines, with intervals of 95 % over clips", ["benchmark and metric", *names, "questions"], rows
     )
+
+
+def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    return Table(caption, head, rows, has_long_cells=len(head) > 3)
 
 
 def _row(metric: MetricTables, leaves: ByRun, runs: Sequence[str]) -> list[str]:
@@ -67,7 +71,7 @@ def _group_table(runs: Sequence[str], metric: MetricTables, kind: str) -> Table:
     shown = [run for run in runs if run in metric.overall]
     rows = [[name or "none", *_row(metric, leaves, shown)] for name, leaves in metric.groups[kind].items()]
     name = _GROUP_NAMES[kind]
-    return Table(f"{metric.name} by {name}, {unit_words(metric)}", [name, *shown, "questions"], rows)
+    return _table(f"{metric.name} by {name}, {unit_words(metric)}", [name, *shown, "questions"], rows)
 
 
 def _drawings(runs: Sequence[str], metric: MetricTables) -> list[dict[str, str]]:
