@@ -219,3 +219,28 @@ def test_a_killed_run_goes_on_and_asks_nothing_twice(
     assert max(Counter(journalled(out)).values()) == 1
     assert [a.answer for a in open_run(out).answers] == ["x"] * 60
     assert len((out / "answers.jsonl").read_text(encoding="utf-8").splitlines()) == 60
+
+
+@pytest.mark.slow
+def test_workers_end_with_the_process_that_started_them(questions: Write, tmp_path: Path) -> None:
+    clips = ("a.mp4", "b.mp4")
+    rows = [{"video": clips[n % 2], "question": f"What is it, {n}?", "answer": "x"} for n in range(300)]
+    out = tmp_path / "run"
+    words = ["eval", str(questions(rows)), "--out", str(out), "--no-controls", "--processes", "2"]
+    process = subprocess.Popen([sys.executable, "-m", "valley", *words], stdout=subprocess.DEVNULL)
+    deadline_s = time.monotonic() + 240
+    while len(list(out.glob("journal/answers@1/*.jsonl"))) < 2:
+        assert time.monotonic() < deadline_s
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    counts = [-1, len(journalled(out))]
+    while counts[-1] != counts[-2]:  # whoever still writes is given three seconds to be seen
+        assert time.monotonic() < deadline_s
+        time.sleep(3)
+        counts.append(len(journalled(out)))
+    assert counts[-1] < len(rows)
+    subprocess.run([sys.executable, "-m", "valley", *words], check=True, timeout=400)
+    assert max(Counter(journalled(out)).values()) == 1
+    assert len(open_run(out).answers) == len(rows)
