@@ -28,7 +28,14 @@ from scripted_server import (
     streams,
 )
 from valley.conversation import Conversation, Image, Video, assistant, system, user
-from valley.errors import BackendError, ConfigError, DamagedError, EngineUnavailableError, MediaError
+from valley.errors import (
+    BackendError,
+    ConfigError,
+    ContextLengthError,
+    DamagedError,
+    EngineUnavailableError,
+    MediaError,
+)
 from valley.inference.backend import GenerationParams
 from valley.inference.backends._server import Patience
 from valley.inference.backends.openai import OpenAIBackend
@@ -236,7 +243,16 @@ def test_nobody_there_is_found_at_once() -> None:
     assert KEY not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://h/v1", "http://", "http://h:port/v1"])
+@pytest.mark.parametrize("key", ["sk-\nx", "ключ"])
+def test_a_key_that_no_header_holds_is_refused_unseen(key: str) -> None:
+    with pytest.raises(ConfigError, match="the key") as caught:
+        OpenAIBackend.connect("http://127.0.0.1:9/v1", api_key=key)
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:8000", "ftp://h/v1", "http://", "http://h:port/v1", "http://[::1/v1"]
+)
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="address"):
         OpenAIBackend.connect(url)
@@ -537,12 +553,14 @@ def test_a_server_that_says_it_cannot_is_not_asked_for_a_schema() -> None:
         assert "response_format" not in server.chats[0]
 
 
-def test_a_refusal_that_is_not_about_the_schema_is_told() -> None:
-    with (
-        Server([fails(400, "the prompt is too long")]) as server,
-        pytest.raises(BackendError, match="the prompt is too long"),
-    ):
-        ask(connect(server), response_schema=SCHEMA)
+def test_a_refusal_that_is_not_about_the_schema_is_told_and_changes_nothing() -> None:
+    long = fails(400, "the prompt is too long", "context_length_exceeded")
+    with Server([long, long, long, streams()]) as server:
+        backend = connect(server)
+        with pytest.raises(ContextLengthError, match="the prompt is too long"):
+            ask(backend, response_schema=SCHEMA)
+        ask(backend, response_schema=SCHEMA)
+        assert server.chats[-1]["response_format"]["type"] == "json_schema"
 
 
 def test_the_newer_name_of_the_limit() -> None:

@@ -28,7 +28,8 @@ class RequestWriter:
         """Take the server's address, what it lists, how clips are sent, and whether it knows schemas."""
         self._url, self._listed, self._send_video = url, listed, send_video
         self._lock = threading.Lock()
-        self._format = 0 if structured_output else len(_FORMATS) - 1
+        self.format_number = 0 if structured_output else len(_FORMATS) - 1
+        """Which of the forms of a schema the server takes: the first, until it was refused."""
         self._limit_name = "max_tokens"
         self._times_are_taken = True
         self._warned: set[str] = set()
@@ -44,17 +45,23 @@ class RequestWriter:
             if "max_tokens" in body and "max_completion_tokens" in words:
                 self._limit_name = "max_completion_tokens"
                 return True
-            if "response_format" in body:
-                tried = body["response_format"]["type"]
-                self._format = max(self._format, _FORMATS.index(tried) + 1)
-                self._warn(tried, f"does not take response_format {tried}")
-                return True
         return False
 
+    def takes(self, format_number: int) -> None:
+        """Remember that the server took this form of a schema, and none of those before it."""
+        with self._lock:
+            if format_number > self.format_number:
+                self.format_number = format_number
+                self._warn("format", f"does not take response_format {_FORMATS[format_number - 1]}")
+
     def body(
-        self, conversation: Conversation, params: GenerationParams, sent: Sequence[SentMedium]
+        self,
+        conversation: Conversation,
+        params: GenerationParams,
+        sent: Sequence[SentMedium],
+        format_number: int,
     ) -> dict[str, Any]:
-        """Write it.
+        """Write it, with a schema in one of the forms that servers know.
 
         Raises:
             BackendError: the server cannot be asked for this.
@@ -73,7 +80,7 @@ class RequestWriter:
             body["seed"] = params.seed
         if params.stop:
             body["stop"] = list(params.stop)
-        form = _FORMATS[self._format] if params.response_schema is not None else None
+        form = _FORMATS[format_number] if params.response_schema is not None else None
         if form == "json_schema":
             schema = {"name": "answer", "schema": dict(params.response_schema or {}), "strict": True}
             body["response_format"] = {"type": form, "json_schema": schema}

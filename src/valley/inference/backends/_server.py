@@ -66,7 +66,7 @@ class Server:
         Raises:
             ConfigError: this is no such address.
         """
-        url = _checked(base_url)
+        url, api_key = _checked(base_url), _checked_key(api_key)
         host = url.hostname or ""
         shown_host = f"[{host}]" if ":" in host else host
         port = "" if url.port is None else f":{url.port}"
@@ -230,7 +230,8 @@ class Server:
             return LostError(f"{self.url}: no server answers ({error or 'in time'}); is it running?")
         if isinstance(error, httpx.TimeoutException):
             return LostError(f"{self.url}: the server said nothing for {self.patience.silence_s:g} s")
-        return LostError(f"{self.url}: the connection broke ({error or type(error).__name__})")
+        words = self._clean(f"{error or type(error).__name__}")
+        return LostError(f"{self.url}: the connection broke ({words})")
 
     def _refusal(self, response: httpx.Response, said: bytes) -> BackendError:
         status = response.status_code
@@ -257,12 +258,19 @@ def _checked(base_url: str) -> SplitResult:
     shown = re.sub(r"//[^/]*@", "//", base_url)  # no credentials in messages
     try:
         url = urlsplit(base_url)
-        _ = url.port
-    except ValueError as error:
+        _ = url.port, httpx.URL(base_url)
+    except (ValueError, httpx.InvalidURL) as error:
         raise ConfigError(f"{shown!r} is no address: {error}") from error
     if url.scheme not in ("http", "https") or not url.hostname:
         raise ConfigError(f"want a server's address such as http://localhost:8000/v1, got {shown!r}")
     return url
+
+
+def _checked_key(api_key: str | None) -> str:
+    key = (api_key or "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError("the key for the server has characters that no header can hold; copy it again")
+    return key
 
 
 def _may_go_away(failure: BackendError, tried: int, *, reconnect: bool) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from valley.conversation import Conversation, Image, Video
-from valley.errors import BackendError, DamagedError, MediaError
+from valley.errors import BackendError, ContextLengthError, DamagedError, MediaError
 from valley.inference.backend import Capabilities, Finish, GenerationParams, MediaUse, Piece, Timing
 from valley.inference.backends._listing import Kind, Listed, find_model, sampling_of, version_of
 from valley.inference.backends._reply import Reply
@@ -129,7 +129,7 @@ class OpenAIBackend:
                     first_s = first_s or time.perf_counter()
                     yield Piece(text)
         except RefusedError as error:
-            raise _about_media(error, sent) from error
+            raise _more_exact(error, sent) from error
         media = _seen(sent, reply.media)
         damaged = [m for m in media if m.missing_s]
         if damaged and params.on_damage == "raise":
@@ -186,17 +186,24 @@ class OpenAIBackend:
         self, conversation: Conversation, params: GenerationParams, sent: Sequence[SentMedium]
     ) -> Any:  # noqa: ANN401
         """Send the request; leave out, one after another, wishes that this server does not take."""
-        is_again = False
+        is_again, form = False, self._writer.format_number
         while True:
-            body = self._writer.body(conversation, params, sent)
+            body = self._writer.body(conversation, params, sent, form)
             try:
-                return self._server.send("POST", "chat/completions", body)
+                response = self._server.send("POST", "chat/completions", body)
             except RefusedError as error:
                 if error.status == 404 and not is_again and self._sender.forget(sent):
                     is_again = True  # the server has deleted an upload: it gets another
                     sent = [self._sender.sent(medium, params) for medium in conversation.media]
-                elif error.status not in _OTHERWISE or not self._writer.gives_way(error, body):
+                elif error.status not in _OTHERWISE:
                     raise
+                elif not self._writer.gives_way(error, body):
+                    if "response_format" not in body:
+                        raise
+                    form += 1
+            else:
+                self._writer.takes(form)
+                return response
 
 
 def _seen(sent: Sequence[SentMedium], told: Sequence[MediaUse]) -> tuple[MediaUse, ...]:
@@ -208,11 +215,11 @@ def _seen(sent: Sequence[SentMedium], told: Sequence[MediaUse]) -> tuple[MediaUs
     )
 
 
-def _about_media(error: RefusedError, sent: Sequence[SentMedium]) -> BackendError | MediaError:
+def _more_exact(error: RefusedError, sent: Sequence[SentMedium]) -> BackendError | MediaError:
     """Name the files where a server says that one of them is at fault."""
-    if not error.code.startswith("media_"):
-        return error
-    return MediaError(", ".join(m.use.path for m in sent), str(error))
+    if error.code.startswith("media_"):
+        return MediaError(", ".join(m.use.path for m in sent), str(error))
+    return ContextLengthError(str(error)) if error.code == "context_length_exceeded" else error
 
 
 BACKEND = OpenAIBackend
