@@ -111,7 +111,7 @@ class Page(HTMLParser):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self.tables: dict[str, list[list[str]]] = {}
+        self.tables: list[tuple[str, list[list[str]]]] = []
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.words = ""
         self._rows: list[list[str]] = []
@@ -137,8 +137,7 @@ class Page(HTMLParser):
         while self._open.pop() != tag:
             pass
         if tag == "table":
-            assert self._caption not in self.tables
-            self.tables[self._caption] = self._rows
+            self.tables.append((self._caption, self._rows))
 
     def handle_data(self, data: str) -> None:
         self.words += data
@@ -151,7 +150,7 @@ class Page(HTMLParser):
 
     def rows(self, caption: str) -> list[dict[str, str]]:
         """The rows of the only table whose caption begins so, by the names of the columns."""
-        (found,) = (rows for title, rows in self.tables.items() if title.startswith(caption))
+        (found,) = (rows for title, rows in self.tables if title.startswith(caption))
         return [dict(zip(found[0], row, strict=True)) for row in found[1:]]
 
     def row(self, caption: str, name: str) -> dict[str, str]:

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from typing import TypeAlias
+
+Bounds: TypeAlias = "tuple[float | int, float | int]"
 
 NUM_COLOURS = 6
 """Further runs begin again with the first colour; their place in the group tells them apart."""
@@ -36,9 +39,7 @@ class Line:
     controls: Mapping[str, float | int] = field(default_factory=dict)
 
 
-def draw_scores(
-    groups: Mapping[str, Sequence[Line | None]], *, bounds: tuple[float, float], title: str
-) -> str:
+def draw_scores(groups: Mapping[str, Sequence[Line | None]], *, bounds: Bounds, title: str) -> str:
     """Draw groups below each other.
 
     Args:
@@ -68,13 +69,13 @@ def draw_scores(
     return "".join([*parts, "</svg>"])
 
 
-def _x(score: float, bounds: tuple[float, float]) -> float:
+def _x(score: float | int, bounds: Bounds) -> float:
     low, high = bounds
     share = (score - low) / (high - low) if high > low else 0.0
     return round(_SIDE + min(1.0, max(0.0, share)) * (_WIDTH - 2 * _SIDE), 1)
 
 
-def _axis(bounds: tuple[float, float], base: float) -> list[str]:
+def _axis(bounds: Bounds, base: float | int) -> list[str]:
     low, high = bounds
     parts = []
     for number in range(_NUM_TICKS + 1):
@@ -85,7 +86,7 @@ def _axis(bounds: tuple[float, float], base: float) -> list[str]:
     return parts
 
 
-def _line(line: Line, place: int, y: float, bounds: tuple[float, float]) -> list[str]:
+def _line(line: Line, place: int, y: float | int, bounds: Bounds) -> list[str]:
     low, high = (_x(bound, bounds) for bound in line.interval)
     x = _x(line.score, bounds)
     marks = [control_mark(name, _x(score, bounds), y) for name, score in line.controls.items()]
@@ -98,7 +99,7 @@ def _line(line: Line, place: int, y: float, bounds: tuple[float, float]) -> list
     ]
 
 
-def control_mark(name: str, x: float, y: float) -> str:
+def control_mark(name: str, x: float | int, y: float | int) -> str:
     """Draw a control's hollow mark: a square for black frames, a triangle for one, a cross for others."""
     shapes = {
         "blind": f"M{x - 4.5} {y - 4.5}h9v9h-9z",

@@ -29,6 +29,7 @@ from valley.reporting.page import write_page
 from valley.reporting.tables import Table, count
 
 _TEMPLATE = "report.html.jinja"
+_FACTS, _MORE = "What produced the numbers", "More facts"
 _NUM_READERS = 4  # each waits for a process that reads a moment
 MOST_REPLY = 2000
 """Letters of a judge's raw reply that are shown."""
@@ -56,8 +57,10 @@ def _contents(summary: Summary) -> dict[str, Any]:
         "runs": _runs_table(summary.runs),
         "headlines": scores.headline_table(summary.runs, {b.name: b.metrics for b in summary.benchmarks}),
         "benchmarks": [_benchmark(one, summary, strips) for one in summary.benchmarks],
-        "facts": _facts_table([f for f in summary.facts if f.is_shown or f.differs], summary),
-        "same_facts": _facts_table([f for f in summary.facts if not (f.is_shown or f.differs)], summary),
+        "facts": _facts_table(_FACTS, [f for f in summary.facts if f.is_shown or f.differs], summary),
+        "same_facts": _facts_table(
+            _MORE, [f for f in summary.facts if not (f.is_shown or f.differs)], summary
+        ),
         "num_differing": sum(f.differs for f in summary.facts),
         "has_several": len(names) > 1,
     }
@@ -190,7 +193,7 @@ def _cut(text: str) -> str:
     return text[:MOST_REPLY] + (f"… and {left} more letters" if left > 0 else "")
 
 
-def _facts_table(facts: Sequence[Fact], summary: Summary) -> Table:
+def _facts_table(caption: str, facts: Sequence[Fact], summary: Summary) -> Table:
     names = [run.name for run in summary.runs]
     several = len(names) > 1
     rows = [
@@ -203,7 +206,7 @@ def _facts_table(facts: Sequence[Fact], summary: Summary) -> Table:
     ]
     head = ["fact", *names, *(["between runs"] if several else [])]
     marked = frozenset(place for place, fact in enumerate(facts) if fact.differs)
-    return Table("What produced the numbers", head, rows, frozenset(range(len(head))), marked)
+    return Table(caption, head, rows, frozenset(range(len(head))), marked)
 
 
 @dataclass(frozen=True)

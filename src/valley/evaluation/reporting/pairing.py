@@ -35,10 +35,10 @@ class Change:
     """
 
     count: int
-    first: float
-    second: float
-    difference: float
-    interval: tuple[float, float]
+    first: float | int
+    second: float | int
+    difference: float | int
+    interval: tuple[float | int, float | int]
     num_better: int
     num_worse: int
     num_other_words: int
@@ -120,7 +120,7 @@ def change_of(pairs: Sequence[Pair], metric: MetricTables) -> Change:
     )
 
 
-def _rounded(value: float, scale: int) -> float:
+def _rounded(value: float | int, scale: int) -> float:
     """Round as the tables of `scores.json` do."""
     return round(scale * value, 1 if scale == 100 else 3) + 0.0  # no -0.0
 

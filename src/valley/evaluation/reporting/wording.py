@@ -19,7 +19,7 @@ CONTROL_NAMES = {
 _HASH = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28,}\b")
 
 
-def score_words(score: float | None, *, is_share: bool) -> str:
+def score_words(score: float | int | None, *, is_share: bool) -> str:
     """Write a score: percent to one decimal, others to two; nothing for none."""
     if score is None:
         return ""
