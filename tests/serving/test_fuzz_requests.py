@@ -6,7 +6,7 @@ import json
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from serving.fuzzing import num_open_files
@@ -143,6 +143,7 @@ def check_many(target, num):
         deadline=None,
         database=None,
         derandomize=True,
+        phases=[Phase.generate],  # what fails is small enough to read
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     @given(TEXTS)
@@ -163,7 +164,7 @@ def test_requests(target):
 
 @pytest.mark.slow
 def test_five_thousand_requests(target):
-    assert check_many(target, 5000) >= {200, 400, 404}
+    assert check_many(target, 5000) >= {200, 400, 403}
 
 
 @pytest.mark.parametrize("num", [60, pytest.param(1000, marks=pytest.mark.slow)])
