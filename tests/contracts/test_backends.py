@@ -1,6 +1,7 @@
 """What every inference backend must do. A new one is covered by adding how to make it to `MAKERS`."""
 
 import inspect
+import json
 import threading
 from contextlib import closing
 
@@ -74,6 +75,14 @@ def test_it_is_a_backend(backend):
     assert isinstance(backend, Backend)
     assert backend.capabilities.model
     assert set(backend.capabilities.media) <= {"image", "video"}
+
+
+def test_it_says_who_it_is(backend):
+    identity = backend.identity()
+    assert json.loads(json.dumps(identity)) == identity
+    assert identity["engine"]
+    assert identity["model"] == backend.capabilities.model
+    assert backend.capabilities.max_concurrency >= 1
 
 
 def test_it_streams_and_ends_once(backend, conversation):

@@ -199,6 +199,7 @@ def test_a_cache_that_cannot_be_padded_answers_one_after_the_other(tiny_parts, c
     assert backend.cache_stats().prefixes.num_bytes > 0
 
 
+@pytest.mark.slow
 def test_the_embedded_model_answers_many_at_once(clip_files):
     backend = TransformersBackend.from_pretrained("valley-mini", device="cpu")
     asked = talks(clip_files)
@@ -480,6 +481,7 @@ print(next(stream))
 """
 
 
+@pytest.mark.slow
 def test_a_program_may_end_in_the_middle(tiny_parts, tmp_path):
     """Nobody closes anything, and the answer would go on for hours: the interpreter ends all the same."""
     tokenizer = tiny_parts.tokenizer()
