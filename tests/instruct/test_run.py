@@ -422,3 +422,24 @@ def test_no_model_stack_is_imported(finished: Finished, tmp_path: Path) -> None:
     assert done.returncode in (0, 2), done.stderr.decode()
     assert records(folder / "c.jsonl")
     stop_gateway(folder / "c_calls")
+
+
+def test_a_model_without_a_server_writes_here(tmp_path):
+    """The embedded model cannot write JSON: what matters is that it was asked, and nothing was accepted."""
+    corpus, out = tmp_path / "corpus", tmp_path / "own.jsonl"
+    write_corpus(corpus, range(1))
+    told = ["instruct", str(corpus), "-o", str(out), "--tasks", "short_caption", "--languages", "en"]
+    assert run([*told, "--model", "valley-mini"]) == 2
+    report = json.loads((tmp_path / "own.report.json").read_text(encoding="utf-8"))
+    assert report["num_accepted"] == 0
+    assert report["num_billed"] > 0
+    assert run([*told, "--model", "valley-mini", "--offline"]) == 2
+    again = json.loads((tmp_path / "own.report.json").read_text(encoding="utf-8"))
+    assert again["num_accepted"] == again["num_billed"] == 0
+    stop_gateway(tmp_path / "own_calls")
+
+
+def test_a_model_that_is_nowhere_is_asked_for_with_a_server(tmp_path, capsys):
+    write_corpus(tmp_path / "corpus", range(1))
+    assert run(["instruct", str(tmp_path / "corpus"), "-o", str(tmp_path / "a.jsonl"), "-m", "writer"]) == 1
+    assert "or name the server that has it with --base-url" in capsys.readouterr().err

@@ -27,8 +27,7 @@ def _ui(*arguments: str, **environment: str):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "`valley serve --model valley-mini` is one, and has this page itself"),
-        (("--model", "a/b"), "`valley serve --model a/b` is one, and has this page itself"),
+        (("--model", "no-such-model"), "no such model"),
         (("--base-url", "nonsense"), "want a base URL such as http://127.0.0.1:8000/v1, got 'nonsense'"),
         (("--base-url", "http://a/v1", "--host", "0.0.0.0"), "say --insecure if they may"),
         (("--base-url", "http://a/v1", "--api-key-env", "NO_KEY_HERE"), "the variable is not set"),
@@ -57,6 +56,17 @@ def test_it_shows_the_page_with_the_key_of_a_variable_until_it_is_told_to_stop()
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=20)
     assert scripted.keys == ["Bearer the-key"]
+    assert process.returncode in (0, 130)
+
+
+def test_without_a_server_it_serves_a_model_itself():
+    with _ui("--port", "0", "--model", "valley-mini") as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        address = next(line.split()[1] for line in lines if line.startswith("page"))
+        assert "Valley" in httpx.get(address, trust_env=False).text
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
     assert process.returncode in (0, 130)
 
 

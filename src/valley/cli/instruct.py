@@ -13,6 +13,7 @@ import typer
 from valley.cli import instruct_looking, text
 from valley.cli.groups import group_with_default
 from valley.cli.options import AsJson
+from valley.cli.serving_here import HERE, model_here, reachable
 from valley.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -55,10 +56,17 @@ def run(
         str | None, typer.Option("--languages", help="BCP-47 tags, comma between them, such as en,zh,es.")
     ] = None,
     base_url: Annotated[
-        str | None, typer.Option("--base-url", help="Of the server, such as http://localhost:8000/v1.")
+        str | None,
+        typer.Option(
+            "--base-url",
+            help="Of the server, such as http://localhost:8000/v1; without it --model runs here.",
+        ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="The model's name at the server.")
+        str | None,
+        typer.Option(
+            "--model", "-m", help="Its name at the server; or an embedded name, a folder, a hub id."
+        ),
     ] = None,
     per_clip: Annotated[
         int | None, typer.Option("--per-clip", min=1, help="Conversations a clip; else one of every task.")
@@ -124,7 +132,10 @@ def run(
     bar = _Bar(quiet=as_json)
     key = os.environ.get("VALLEY_API_KEY") or os.environ.get("OPENAI_API_KEY", "")
     try:
-        result = instruct(settings, api_key=key, offline=offline, on_progress=bar.update, on_plan=bar.begin)
+        with reachable(settings, offline=offline) as reached:
+            result = instruct(
+                reached, api_key=key, offline=offline, on_progress=bar.update, on_plan=bar.begin
+            )
     finally:
         bar.close()
     _say_result(settings, result, as_json=as_json)
@@ -150,14 +161,12 @@ def _settings(
     fields.update({name: value for name, value in given.items() if value is not None})
     told = {name: value for name, value in writer.items() if value is not None}
     fields["writer"] = {**(fields.get("writer") or {}), **told}
-    lacking = [f"--{n.replace('_', '-')}" for n in ("base_url", "model") if not fields["writer"].get(n)]
-    if not fields.get("out"):
-        lacking.insert(0, "-o")
+    lacking = [] if fields.get("out") else ["-o"]
+    lacking += [] if fields["writer"].get("model") else ["--model"]
     if lacking:
-        raise ConfigError(
-            f"want {' and '.join(lacking)}: `valley instruct --help` says what they are; a model of your own "
-            "is asked through a server: `valley serve --model FOLDER`"
-        )
+        raise ConfigError(f"want {' and '.join(lacking)}: `valley instruct --help` says what they are")
+    if not fields["writer"].get("base_url"):
+        fields["writer"] |= {"base_url": HERE, "model": model_here(fields["writer"]["model"])}
     settings = checked(InstructSettings, fields, where=str(what) if is_recipe else "valley instruct")
     chosen_tasks(list(settings.tasks))
     return settings

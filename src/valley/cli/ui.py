@@ -17,10 +17,17 @@ _ANY = ("0.0.0.0", "::")
 def ui(
     base_url: Annotated[
         str | None,
-        typer.Option("--base-url", help="The server to ask, such as http://localhost:8000/v1."),
+        typer.Option(
+            "--base-url", help="The server to ask, such as http://localhost:8000/v1; else --model runs here."
+        ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Which of the server's models is chosen first.")
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Which of the server's models is chosen first; or, without one, what `valley chat` takes.",
+        ),
     ] = None,
     host: Annotated[str, typer.Option("--host", help="The address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 7860,
@@ -42,13 +49,14 @@ def ui(
     """Show the web page, and ask a server with it, until Ctrl-C.
 
     Any server that speaks OpenAI's API will do; one of `valley serve` has this page at its own address, too.
-    The server's key stays here, and the page is for this machine alone unless you say otherwise.
+    The server's key stays here, and the page is for this machine alone unless you say otherwise. Without
+    --base-url a model is served here, as `valley serve` does, which has more options.
     """
     if base_url is None:
-        served = f"valley serve --model {model or 'valley-mini'}"
-        raise ConfigError(
-            f"want --base-url with a server to ask; `{served}` is one, and has this page itself"
-        )
+        from valley.cli.serve import serve
+
+        serve(model, host=host, port=port, allowed_host=allowed_host, insecure=insecure)
+        return
     if not _is_loopback(host) and not insecure:
         raise ConfigError(
             f"--host {host}: whoever reaches it could ask with your key; say --insecure if they may"
