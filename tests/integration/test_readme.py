@@ -33,7 +33,7 @@ TABLE_COMMAND = re.compile(r"^\|.*\| `(valley [^`]+)`", flags=re.MULTILINE)
 
 # The last value of an option counts, so a command of the page stays as it is and becomes small.
 SMALL = {
-    ("eval",): ["--num-clips", "1"],
+    ("eval", "synthetic"): ["--num-clips", "1"],
     ("synth", "out/clips"): ["--num-clips", "2"],
     ("train",): [
         "max_steps=1",
@@ -44,6 +44,11 @@ SMALL = {
 }
 NOT_HERE = {
     "valley demo": "tests of the demo run it",
+    "valley chat --model FOLDER_OR_HUB_ID": "wants another model: tests/on_families",
+    "valley serve": "runs until it is stopped: tests/serving",
+    "valley ui": "runs until it is stopped: tests/ui",
+    "valley batch in.jsonl out.jsonl": "wants a file: tests/serving/test_batch.py",
+    "valley report RUN RUN -o report.html": "wants two runs: tests/evaluation",
     "valley train recipes/mini/align.yaml": "needs the parts that `make mini` makes first",
 }
 
