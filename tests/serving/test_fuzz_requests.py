@@ -191,7 +191,11 @@ def test_paths_forms_and_headers(target, num):
     @settings(max_examples=num, deadline=None, database=None, derandomize=True)
     @given(st.sampled_from(["GET", "POST", "DELETE", "PUT", "HEAD"]), paths, headers, bodies)
     def checked(method, path, more, body):
-        response = client.request(method, path, headers=more, content=body)
+        try:
+            response = client.request(method, path, headers=more, content=body)
+        except httpx.ReadError:  # refused and hung up before the body was read: the refusal may be lost
+            response = client.get("/models")
+            assert response.status_code == 200
         assert response.status_code < 500, response.text
 
     checked()
