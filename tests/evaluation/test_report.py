@@ -133,8 +133,8 @@ def test_scores_of_different_judges_never_meet_in_a_row(tmp_path: Path) -> None:
     for _, rows_of_table in page.tables:  # nor in any other table
         for row in rows_of_table[1:]:
             assert not ("Judge-A@1" in " ".join(row) and "Judge-B@2" in " ".join(row)) or "judge" in row[0]
-    assert "accuracy was given by different judges (Judge-A@1, Judge-B@2)" in page.words
-    assert "Not compared. b against a: their answers were scored by different judges." in " ".join(
+    assert "accuracy was given by Judge-A@1 and by Judge-B@2" in page.words
+    assert "Not compared. b against a: their answers were scored by Judge-A@1 and by Judge-B@2." in " ".join(
         page.words.split()
     )
     (compared,) = page.rows("Differences on the questions that both answered")
@@ -274,7 +274,7 @@ def test_runs_are_named_by_the_end_of_their_paths() -> None:
 
 
 def test_dots_and_intervals_lie_where_the_scores_are() -> None:
-    lines = [Line(50.0, (25.0, 100.0), {"blind": 0.0}), None, Line(100, (100, 100))]
+    lines = [Line(50.0, (25.0, 100.0), {"blind": 0.0}), None, Line(100, (100, 100), colour=8)]
     drawing = draw_scores({"a <b>": lines, "c": [None, None, None]}, bounds=(0.0, 100.0), title="Of & by")
     ticks = [float(x) for x in re.findall(r'class="edge" x="([\d.]+)"', drawing)]
     left, right = ticks[0], ticks[-1]

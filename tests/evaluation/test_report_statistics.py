@@ -123,7 +123,9 @@ def test_scores_of_different_judges_are_not_compared(tmp_path: Path) -> None:
         make_run(tmp_path / name, judged(answers([1, 0, 1]), judge), judge=judge)
         for name, judge in (("a", "J1@x"), ("b", "J2@x"), ("c", "J1@x"))
     )
-    assert compared(a, b)[0].refused == "their answers were scored by different judges"
+    assert compared(a, b)[0].refused == "their answers were scored by J1@x and by J2@x"
+    by_rule = make_run(tmp_path / "rule", answers([1, 0, 1]))
+    assert compared(by_rule, a)[0].refused == "their answers were scored by a rule and by J1@x"
     assert compared(a, c)[0].metric == "accuracy[J1@x]"
 
 

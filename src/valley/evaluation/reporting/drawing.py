@@ -32,11 +32,13 @@ class Line:
         score: the dot.
         interval: the bar through it.
         controls: a hollow mark for each control that has a score.
+        colour: which of the page's colours, by the run's place in the report.
     """
 
     score: float | int
     interval: tuple[float | int, float | int]
     controls: Mapping[str, float | int] = field(default_factory=dict)
+    colour: int = 0
 
 
 def draw_scores(groups: Mapping[str, Sequence[Line | None]], *, bounds: Bounds, title: str) -> str:
@@ -64,7 +66,7 @@ def draw_scores(groups: Mapping[str, Sequence[Line | None]], *, bounds: Bounds, 
         parts.append(f'<text class="name" x="{_SIDE}" y="{top + 12}">{escape(name)}</text>')
         for place, line in enumerate(lines):
             if line is not None:
-                parts += _line(line, place, top + _LABEL + _LINE * place + _LINE / 2, bounds)
+                parts += _line(line, top + _LABEL + _LINE * place + _LINE / 2, bounds)
         top += heights[name]
     return "".join([*parts, "</svg>"])
 
@@ -86,12 +88,12 @@ def _axis(bounds: Bounds, base: float | int) -> list[str]:
     return parts
 
 
-def _line(line: Line, place: int, y: float | int, bounds: Bounds) -> list[str]:
+def _line(line: Line, y: float | int, bounds: Bounds) -> list[str]:
     low, high = (_x(bound, bounds) for bound in line.interval)
     x = _x(line.score, bounds)
     marks = [control_mark(name, _x(score, bounds), y) for name, score in line.controls.items()]
     return [
-        f'<g class="run-{place % NUM_COLOURS}">',
+        f'<g class="run-{line.colour % NUM_COLOURS}">',
         f'<line class="interval" x1="{low}" x2="{high}" y1="{y}" y2="{y}"/>',
         f'<circle class="score" cx="{x}" cy="{y}" r="3.2"/>',
         *marks,

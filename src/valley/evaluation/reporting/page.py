@@ -50,7 +50,7 @@ def _contents(summary: Summary) -> dict[str, Any]:
     strips = _strips(summary)
     return {
         "title": " and ".join(names) if len(names) < 4 else f"{len(names)} runs",
-        "legend": [(place % NUM_COLOURS, name) for place, name in enumerate(names)],
+        "num_runs": len(names),
         "control_marks": {
             name: control_mark(name, 8, 8) for name in ("blind", "one_frame", "swapped", "other")
         },

@@ -14,7 +14,7 @@ from valley.evaluation.metrics import paired_interval
 from valley.evaluation.records import AnswerRecord
 from valley.evaluation.report import cluster_of
 from valley.evaluation.reporting.naming import NORMAL, NamedRun
-from valley.evaluation.reporting.tables import MetricTables
+from valley.evaluation.reporting.tables import MetricTables, scorer
 
 Pair = tuple[AnswerRecord, AnswerRecord]
 
@@ -198,10 +198,11 @@ def _refusal(first: NamedRun, second: NamedRun, both: Sequence[Pair]) -> str:
 
 
 def _no_metric(first: NamedRun, second: NamedRun, metrics: Sequence[MetricTables]) -> str:
-    mine, theirs = ([m for m in metrics if run.name in m.overall] for run in (first, second))
-    if {m.base_name for m in mine} & {m.base_name for m in theirs}:
-        return "their answers were scored by different judges"
-    return "they have no metric in common"
+    mine, theirs = ({m.base_name: m for m in metrics if run.name in m.overall} for run in (first, second))
+    both = next((name for name in mine if name in theirs), None)
+    if both is None:
+        return "they have no metric in common"
+    return f"their answers were scored by {scorer(mine[both])} and by {scorer(theirs[both])}"
 
 
 def _notes(first: NamedRun, second: NamedRun, benchmark: str, pairs: Sequence[Pair]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from valley.evaluation.reporting.drawing import Line, draw_scores
+from valley.evaluation.reporting.drawing import NUM_COLOURS, Line, draw_scores
 from valley.evaluation.reporting.naming import NamedRun
 from valley.evaluation.reporting.tables import ByRun, MetricTables
 from valley.evaluation.reporting.wording import control_words, count_words, leaf_words, unit_words
@@ -34,7 +34,8 @@ def metric_block(runs: Sequence[str], metric: MetricTables, *, is_drawn: bool) -
         "name": metric.name,
         "unit": unit_words(metric),
         "drawings": _drawings(runs, metric) if is_drawn else [],
-        "controls": [(name, control_words(name)) for name in _drawn_controls(metric)],
+        "runs": [(place % NUM_COLOURS, run) for place, run in enumerate(runs) if run in metric.overall],
+        "controls": [(name, control_words(name)) for name in metric.controls],
         "tables": [tables[kind] for kind in ("tasks", "languages") if kind in tables],
         "folded": [tables[kind] for kind in ("task_languages", "tags") if kind in tables],
     }
@@ -75,32 +76,42 @@ def _group_table(runs: Sequence[str], metric: MetricTables, kind: str) -> Table:
 
 
 def _drawings(runs: Sequence[str], metric: MetricTables) -> list[dict[str, str]]:
-    found = []
-    for kind in ("tasks", "languages"):
-        groups = dict(list(metric.groups[kind].items())[:MOST_DRAWN])
-        if not groups:
-            continue
-        title = f"{metric.name} by {_GROUP_NAMES[kind]}, {unit_words(metric)}, with intervals and controls"
-        lines = {"all": _lines(runs, metric.overall, {c: t["overall"] for c, t in metric.controls.items()})}
-        for name, leaves in groups.items():
-            controls = {c: t[kind].get(name, {}) for c, t in metric.controls.items()}
-            lines[name or "none"] = _lines(runs, leaves, controls)
-        drawing = draw_scores(lines, bounds=metric.bounds, title=f"{title}; the numbers are in the table")
-        found.append({"name": f"By {_GROUP_NAMES[kind]}", "drawing": drawing})
-    return found
+    return [
+        {"name": f"By {_GROUP_NAMES[kind]}", "drawing": draw_groups(runs, metric, kind)}
+        for kind in ("tasks", "languages")
+        if metric.groups[kind]
+    ]
 
 
-def _lines(runs: Sequence[str], leaves: ByRun, controls: Mapping[str, ByRun]) -> list[Line | None]:
-    return [_line(leaves.get(run), {c: by_run.get(run) for c, by_run in controls.items()}) for run in runs]
+def draw_groups(runs: Sequence[str], metric: MetricTables, kind: str) -> str:
+    """Draw a metric's score of all runs by group, with intervals and controls.
+
+    Args:
+        runs: names, in the order of the lines.
+        metric: what is drawn.
+        kind: "tasks" or "languages".
+    """
+    title = f"{metric.name} by {_GROUP_NAMES[kind]}, {unit_words(metric)}, with intervals and controls"
+    places = {run: place for place, run in enumerate(runs) if run in metric.overall}
+    lines = {"all": _lines(places, metric.overall, {c: t["overall"] for c, t in metric.controls.items()})}
+    for name, leaves in list(metric.groups[kind].items())[:MOST_DRAWN]:
+        controls = {c: t[kind].get(name, {}) for c, t in metric.controls.items()}
+        lines[name or "none"] = _lines(places, leaves, controls)
+    return draw_scores(lines, bounds=metric.bounds, title=f"{title}; the numbers are in the table")
 
 
-def _line(leaf: Mapping[str, Any] | None, controls: Mapping[str, Mapping[str, Any] | None]) -> Line | None:
+def _lines(places: Mapping[str, int], leaves: ByRun, controls: Mapping[str, ByRun]) -> list[Line | None]:
+    return [
+        _line(leaves.get(run), {c: by_run.get(run) for c, by_run in controls.items()}, place)
+        for run, place in places.items()
+    ]
+
+
+def _line(
+    leaf: Mapping[str, Any] | None, controls: Mapping[str, Mapping[str, Any] | None], place: int
+) -> Line | None:
     if leaf is None or leaf["score"] is None:
         return None
     known = {c: one["score"] for c, one in controls.items() if one is not None and one["score"] is not None}
     low, high = leaf["interval"] or (leaf["score"], leaf["score"])
-    return Line(leaf["score"], (low, high), known)
-
-
-def _drawn_controls(metric: MetricTables) -> list[str]:
-    return list(metric.controls)
+    return Line(leaf["score"], (low, high), known, place)

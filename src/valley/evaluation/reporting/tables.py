@@ -110,15 +110,19 @@ def _turned(by_run: Mapping[str, Mapping[str, Leaf]]) -> dict[str, dict[str, Lea
     return {name: {run: leaves[name] for run, leaves in by_run.items() if name in leaves} for name in groups}
 
 
+def scorer(metric: MetricTables) -> str:
+    """Say who gives a metric's values."""
+    return metric.judge or "a rule"
+
+
 def judges_apart(metrics: Sequence[MetricTables]) -> list[str]:
     """Say which metrics stand in rows of their own because their judges differ."""
     by_base: dict[str, list[MetricTables]] = {}
     for metric in metrics:
-        if metric.judge is not None:
-            by_base.setdefault(metric.base_name, []).append(metric)
+        by_base.setdefault(metric.base_name, []).append(metric)
     return [
-        f"{base} was given by different judges ({', '.join(str(m.judge) for m in several)}): their scores "
-        "stand in rows of their own and are not compared, for a judge's scores hold only against its own"
+        f"{base} was given by {' and by '.join(map(scorer, several))}: these scores stand in rows of their "
+        "own and are not compared, for a judge's scores hold only against its own"
         for base, several in by_base.items()
         if len(several) > 1
     ]
