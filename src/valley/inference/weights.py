@@ -71,7 +71,7 @@ def fingerprint(place: ModelPlace) -> str:
 
 
 def weights_of(place: ModelPlace) -> str:
-    """Hash a folder's weight files by name and content, a second or so a gigabyte; a hub id stands for itself."""
+    """Hash a folder's weight files by name and content; a hub id stands for itself."""
     if place.folder is None:
         return place.location
     digest = hashlib.sha256()
