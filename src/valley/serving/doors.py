@@ -123,6 +123,7 @@ class Bookkeeper:
             await self._app(scope, body.receive, noting)
         finally:
             self._service.num_requests -= is_work
+            self._service.num_answered += is_work
             self._note(scope, status, time.monotonic() - started_s)
 
     def _note(self, scope: Scope, status: int, took_s: float) -> None:

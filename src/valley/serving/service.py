@@ -12,6 +12,7 @@ from valley.inference.backend import Backend
 from valley.serving.chat import Chat, shutting_down
 from valley.serving.errors import RequestError
 from valley.serving.limits import ServeSettings
+from valley.serving.memory import give_back_now_and_then
 from valley.serving.metrics import Metrics
 from valley.serving.reading import HeldBytes
 
@@ -34,10 +35,12 @@ class Service:
         self.on_failure: Callable[[], None] = lambda: None
         self.stopping = False
         self.started_at = int(time.time())
+        self.num_answered = 0
         self.num_requests = 0  # that ask for work, and are being answered
         self._open_backend = open_backend
         self._backend: Backend | None = None
         self._chat: Chat | None = None
+        self._tidying: asyncio.Task[None] | None = None
 
     @property
     def state(self) -> str:
@@ -73,6 +76,7 @@ class Service:
         loading = asyncio.get_running_loop().run_in_executor(threads, self._open_backend)
         loading.add_done_callback(self._loaded)
         threads.shutdown(wait=False)
+        self._tidying = asyncio.create_task(give_back_now_and_then(lambda: self.num_answered))
 
     async def drain(self) -> None:
         """Take no more requests; wait for those that run, then end what is left with an error."""
@@ -86,6 +90,8 @@ class Service:
     def close(self) -> None:
         """Give back threads, media and the engine."""
         self.stopping = True
+        if self._tidying is not None:
+            self._tidying.cancel()
         if self._chat is not None:
             self._chat.close()
         self.gate.close()
