@@ -278,6 +278,7 @@ def test_dots_and_intervals_lie_where_the_scores_are() -> None:
     drawing = draw_scores({"a <b>": lines, "c": [None, None, None]}, bounds=(0.0, 100.0), title="Of & by")
     ticks = [float(x) for x in re.findall(r'class="edge" x="([\d.]+)"', drawing)]
     left, right = ticks[0], ticks[-1]
+    assert left < right
     assert [float(x) for x in re.findall(r'<circle class="score" cx="([\d.]+)"', drawing)] == [
         (left + right) / 2,
         right,
