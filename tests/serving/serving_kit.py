@@ -23,6 +23,7 @@ from valley.serving.service import Service
 from valley.video.sampling import FrameSampling
 
 DEADLINE_S = 60.0
+ENDLESS = 10**9
 
 
 class Server:
@@ -129,6 +130,8 @@ class Counting:
                 assert self.go.wait(DEADLINE_S)
                 if self.failure is not None and number >= self.fails_at:
                     raise self.failure
+                if self.num_words == ENDLESS:
+                    time.sleep(0.001)  # about as quick as the quickest model
                 yield Piece(f"{number} ")
                 number += 1
                 self.num_pieces += 1
@@ -146,9 +149,6 @@ class Counting:
 
     def close(self) -> None:
         self.is_closed = True
-
-
-ENDLESS = 10**9
 
 
 def words(question: str = "How far?", **more) -> dict:

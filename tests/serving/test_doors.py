@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from serving.serving_kit import Counting, serve, words
+from serving.serving_kit import Counting, serve, until, words
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "169.254.1.1", "[::2]:80", "]"])
@@ -48,6 +48,7 @@ def test_one_line_a_request_tells_nothing_that_is_secret(server, caplog):
     with caplog.at_level("INFO", logger="valley.serving.access"):
         key = {"authorization": "Bearer key-of-somebody"}
         httpx.post(f"{server.base_url}/chat/completions?key=secret", json=words("a secret"), headers=key)
+        until(lambda: "valley.serving.access" in {record.name for record in caplog.records})
     (line,) = [r.getMessage() for r in caplog.records if r.name == "valley.serving.access"]
     assert line.startswith("127.0.0.1 POST /v1/chat/completions 200 ")
     assert "secret" not in line
