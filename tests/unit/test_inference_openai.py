@@ -389,8 +389,26 @@ def test_a_wish_that_no_request_can_say_is_read_here(clip_files) -> None:
     frames = content_of(server)[0]["video_url"]["url"].removeprefix("data:video/jpeg;base64,").split(",")
     for got, wanted in zip(frames, read_frames(path, wish).pixels, strict=True):
         assert np.array_equal(pixels_of(got), wanted)
+    assert content_of(server)[0]["video_url"]["timestamps_s"] == [0.0, 1.0, 2.0]
     assert server.chats[-1]["num_frames"] == 3
     assert finish.media[0].timestamps_s == (0.0, 1.0, 2.0)
+
+
+def test_where_one_clip_is_read_here_a_rate_is_not_taken_twice(clip_files, tmp_path) -> None:
+    path = clip_files / "a.mp4"
+    for number, pixels in enumerate(read_frames(path, FrameSampling(num_frames=3)).pixels):
+        Pictures.fromarray(pixels).save(tmp_path / f"{number}.png")
+    talk = Conversation((user(Video(str(path)), Video(str(tmp_path)), "What?"),))
+    server, finish = sent_to(VALLEY, talk, sampling=FrameSampling(fps=1.0))
+    urls = [part["video_url"]["url"] for part in content_of(server)[:2]]
+    assert all(url.startswith("data:video/jpeg;base64,") for url in urls)
+    assert server.chats[-1]["num_frames"] == 3
+    assert "fps" not in server.chats[-1]
+    assert [m.timestamps_s for m in finish.media] == [(0.0, 1.0, 2.0)] * 2
+    server, _ = sent_to(VALLEY, talk, sampling=FrameSampling(num_frames=3))
+    whole, listed = (part["video_url"] for part in content_of(server)[:2])
+    assert "timestamps_s" not in whole
+    assert listed["timestamps_s"] == [0.0, 1.0, 2.0]
 
 
 def test_vllm_gets_frames_with_their_times(clip_files) -> None:
@@ -401,6 +419,7 @@ def test_vllm_gets_frames_with_their_times(clip_files) -> None:
     assert times == pytest.approx(finish.media[0].timestamps_s, abs=1e-3)
     assert times[0] >= 1.0
     assert told["num_frames"] == 3
+    assert "timestamps_s" not in content_of(server)[0]["video_url"]
     assert server.chats[-1]["chat_template_kwargs"] == {"answer_language": "es"}
 
 

@@ -23,6 +23,7 @@ class Medium:
         param: where in the request it stands.
         start_s: beginning of the window.
         end_s: its end.
+        timestamps_s: of a list of frames, when each is shown.
     """
 
     kind: Literal["image", "video"] | None
@@ -30,6 +31,7 @@ class Medium:
     param: str
     start_s: float | None = None
     end_s: float | None = None
+    timestamps_s: tuple[float, ...] | None = None
 
     def at(self, source: str | Path | bytes, kind: Literal["image", "video"] | None = None) -> Image | Video:
         """Give the medium with its content in this place."""

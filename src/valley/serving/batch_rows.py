@@ -23,6 +23,7 @@ from valley.serving.bodies import parse_json
 from valley.serving.errors import RequestError
 from valley.serving.limits import ServeSettings
 from valley.serving.media import Lease
+from valley.serving.media_data import no_frames
 from valley.serving.schema import read_request
 from valley.video.decoding import is_image
 
@@ -162,7 +163,10 @@ class RowReader:
                 "nothing is fetched: download the file, and name its path", code="address", param=medium.param
             )
         if scheme == "data":
-            source = await lease.local(medium.url, medium.kind or "video")
+            kind = medium.kind or "video"
+            source = await lease.local(medium.url, kind, timestamps_s=medium.timestamps_s)
+        elif medium.timestamps_s is not None:
+            raise no_frames()
         else:
             named = unquote(urlsplit(medium.url).path) if scheme == "file" else medium.url
             source = self._root / named

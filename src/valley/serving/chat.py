@@ -173,7 +173,7 @@ class Chat:
     async def _placed(self, medium: Medium, lease: Lease, owner: str) -> Image | Video:
         try:
             kind = medium.kind or _kind_of(self._gate.find(medium.url, owner))
-            path = await lease.local(medium.url, kind)
+            path = await lease.local(medium.url, kind, timestamps_s=medium.timestamps_s)
         except RequestError as error:
             error.param = error.param or medium.param
             raise

@@ -11,7 +11,7 @@ Nothing here decodes. No address reaches a library that opens addresses: `valley
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Literal, TypeAlias, TypeVar
 
 from valley.serving.errors import MediaRefusedError
-from valley.serving.media_data import store_data, too_large
+from valley.serving.media_data import no_frames, store_data, too_large
 from valley.serving.media_kinds import PICTURES, refuse_early, suffix_for
 from valley.serving.media_paths import allowed_path
 from valley.serving.media_settings import MediaSettings
@@ -139,17 +139,21 @@ class MediaGate:
         self.settle()
         self._spool.close()
 
-    async def obtain(self, url: str, kind: MediaKind, owner: str) -> Entry | Path:
+    async def obtain(
+        self, url: str, kind: MediaKind, owner: str, *, timestamps_s: Sequence[float] | None = None
+    ) -> Entry | Path:
         """Bring a medium here; `Lease.local` is what requests call, and gives it back.
 
         Raises:
             MediaRefusedError: it does not pass.
         """
         scheme = url[:8].partition(":")[0].lower()
+        if timestamps_s is not None and scheme != "data":
+            raise no_frames()
         if url.startswith(FILE_ID):
             return self._used(url, kind, owner)
         if scheme == "data":
-            store = partial(store_data, url, kind, owner, self._spool, self.settings)
+            store = partial(store_data, url, kind, owner, self._spool, self.settings, timestamps_s)
             return await self._on_disk(store)
         if scheme in ("http", "https"):
             return await self._run(self._fetching, partial(self._web.store, url, kind, owner, self._spool))
@@ -220,17 +224,18 @@ class Lease:
         while self._entries:
             self._gate.release(self._entries.pop())
 
-    async def local(self, url: str, kind: MediaKind) -> Path:
+    async def local(self, url: str, kind: MediaKind, *, timestamps_s: Sequence[float] | None = None) -> Path:
         """Give a file, or a folder of pictures, for what a request names.
 
         Args:
             url: a data URL, a web address, file:///..., or the id of an upload.
             kind: what is wanted; a picture is also a clip of one frame.
+            timestamps_s: when each picture of a list is shown, in seconds of the clip.
 
         Raises:
             MediaRefusedError: it does not pass.
         """
-        got = await self._gate.obtain(url, kind, self._owner)
+        got = await self._gate.obtain(url, kind, self._owner, timestamps_s=timestamps_s)
         return got if isinstance(got, Path) else self._keep(got)
 
     def file(self, file_id: str) -> Path:

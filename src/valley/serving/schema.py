@@ -96,6 +96,9 @@ class VideoAddress(_Strict):
     )
     start: FiniteFloat | None = Field(None, description="only from this second on")
     end: FiniteFloat | None = Field(None, description="only up to this second")
+    timestamps_s: Annotated[list[FiniteFloat], Field(min_length=1)] | None = Field(
+        None, description="of frames: when each is shown, in seconds of their clip"
+    )
 
 
 class FileName(_Strict):
@@ -349,7 +352,10 @@ def _part(part: Part, asked: ChatCompletionRequest, where: str) -> str | Medium:
     window = own if own is not None and (own.start, own.end) != (None, None) else asked
     start_s, end_s = (None if t is None else float(t) for t in (window.start, window.end))
     url = own.url if own is not None else address
-    return Medium("video", _one_of(str(url) if url else None, part.file_id, where), where, start_s, end_s)
+    source = _one_of(str(url) if url else None, part.file_id, where)
+    told_s = None if own is None else own.timestamps_s
+    times_s = None if told_s is None else tuple(float(t) for t in told_s)
+    return Medium("video", source, where, start_s, end_s, times_s)
 
 
 def _one_of(url: str | None, file_id: str | None, where: str) -> str:

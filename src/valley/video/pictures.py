@@ -3,6 +3,9 @@
 A folder of frames looks like this::
 
 frames/0001.jpg 0002.jpg 0003.jpg ... timestamps.txt     (seconds, one line a picture)
+
+or with timestamps.json, a list of them. Times are counted from the first picture, unless timestamps.json says
+that they are those of the clip which the pictures are from: `{"shown_at_s": [2.0, 2.41, ...]}`.
 """
 
 from __future__ import annotations
@@ -168,8 +171,9 @@ def _read_times(path: Path, num_pictures: int) -> NDArray[np.float64]:
     text = path.read_text(encoding="utf-8")
     try:
         numbers = json.loads(text) if path.suffix == ".json" else [float(word) for word in text.split()]
-        times = np.asarray(numbers, dtype=np.float64)
-    except (ValueError, TypeError) as error:
+        is_of_clip = isinstance(numbers, dict)
+        times = np.asarray(numbers["shown_at_s"] if is_of_clip else numbers, dtype=np.float64)
+    except (ValueError, TypeError, KeyError) as error:
         raise MediaError(path, "is no list of seconds", "write one number a picture") from error
     if times.shape != (num_pictures,) or not np.isfinite(times).all() or (np.diff(times) < 0).any():
         raise MediaError(
@@ -177,7 +181,9 @@ def _read_times(path: Path, num_pictures: int) -> NDArray[np.float64]:
             f"want {num_pictures} times that never decrease, got {times.size}",
             "write one number a picture",
         )
-    return times - times[0]
+    if is_of_clip and times[0] < 0:
+        raise MediaError(path, f"want times from 0 on, got {times[0]:g}", "leave out shown_at_s")
+    return times if is_of_clip else times - times[0]
 
 
 def as_arrays(pictures: Sequence[Any], guard: Guard, size_px: Size) -> NDArray[np.uint8]:

@@ -214,6 +214,16 @@ def test_a_folder_of_frames_with_times(tmp_path, caplog):
     (tmp_path / "timestamps.txt").write_text("\n".join(str(5 + i / 4) for i in range(12)))
     frames = read_frames(tmp_path, FrameSampling(start_s=1, end_s=2))
     assert frames.shown_at_s.tolist() == [1, 1.25, 1.5, 1.75, 2]
+    clip_s = [2 + i / 4 for i in range(12)]
+    (tmp_path / "timestamps.txt").unlink()
+    (tmp_path / "timestamps.json").write_text(json.dumps({"shown_at_s": clip_s}))
+    assert read_frames(tmp_path, ALL).shown_at_s.tolist() == clip_s  # as the clip has them
+    (tmp_path / "timestamps.json").write_text(json.dumps(clip_s))
+    assert read_frames(tmp_path, ALL).shown_at_s.tolist() == [i / 4 for i in range(12)]
+    for broken in ({"shown_at_s": [-1.0, *clip_s[1:]]}, {"times": clip_s}, {"shown_at_s": clip_s[:3]}):
+        (tmp_path / "timestamps.json").write_text(json.dumps(broken))
+        with pytest.raises(MediaError, match=r"want|no list of seconds"):
+            read_frames(tmp_path)
     (tmp_path / "timestamps.txt").write_text("1 2 3")
     with pytest.raises(MediaError, match="want 12 times"):
         read_frames(tmp_path)

@@ -92,9 +92,8 @@ class RequestWriter:
         clips = [m for m in sent if m.use.kind == "video"]
         said = {k: v for k, v in said_frames(params.sampling).items() if v is not None}
         if self._listed.kind == "valley":
+            # All frames that were read here are taken.
             num_read = max((len(m.use.timestamps_s) for m in clips if not m.is_file), default=0)
-            if num_read:  # all of them are taken
-                self._warn_apart()
             return said if any(m.is_file for m in clips) or not num_read else {"num_frames": num_read}
         if any(m.is_file for m in clips):
             return {"media_io_kwargs": {"video": said}} if said else {}
@@ -107,7 +106,7 @@ class RequestWriter:
         times = {clip.timestamps_s for clip in clips}
         if len(times) == 1 and self._times_are_taken:
             return {"media_io_kwargs": {"video": _as_numbers(clips[0])}}
-        self._warn_apart()
+        self._warn("apart", "takes frames that were read here as one second apart")
         if max(map(len, times)) > _VLLM_FRAMES:
             self._warn("many", f"may keep only the first {_VLLM_FRAMES} frames of a clip that it is sent")
         return {}
@@ -123,9 +122,6 @@ class RequestWriter:
         raise BackendError(
             f"language {params.answer_language!r}: {self._url} cannot be asked for one; say it in --system"
         )
-
-    def _warn_apart(self) -> None:
-        self._warn("apart", "takes frames that were read here as one second apart")
 
     def _warn(self, what: str, words: str) -> None:
         if what not in self._warned:

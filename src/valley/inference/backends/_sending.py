@@ -1,9 +1,9 @@
 """Media of a conversation as parts of a request: the whole file, frames read here, or pictures with times.
 
-A clip of three frames, in each of the three ways::
+A clip of two frames, in each of the three ways::
 
     {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAA", "start": 2.0}}
-    {"type": "video_url", "video_url": {"url": "data:video/jpeg;base64,iVBO,iVBO,iVBO"}}
+    {"type": "video_url", "video_url": {"url": "data:video/jpeg;base64,AA==,AA==", "timestamps_s": [0, 2]}}
     {"type": "text", "text": "0.00 s:"} {"type": "image_url", "image_url": {"url": "data:image/png;..."}} ...
 """
 
@@ -70,26 +70,34 @@ class MediaSender:
     def __init__(
         self, server: Server, reader: MediaReader, *, send_video: SendVideo, to_valley: bool
     ) -> None:
-        """Set the way of sending; `valley serve` takes uploads, and windows of clips."""
+        """Set the way of sending; `valley serve` takes uploads, windows of clips, and the times of frames."""
         self._server, self._reader = server, reader
         self.send_video: SendVideo = send_video
-        self._takes_files = self._takes_windows = to_valley
+        self._takes_files = self._to_valley = to_valley
         self._uploaded: dict[Hashable, str] = {}
         self._lock = threading.Lock()
 
-    def sent(self, medium: Image | Video, params: GenerationParams) -> SentMedium:
-        """Make the parts of one medium.
+    def sent(self, media: Sequence[Image | Video], params: GenerationParams) -> list[SentMedium]:
+        """Make the parts of all media of a request.
 
         Raises:
-            MediaError: it cannot be read, or is too large.
+            MediaError: one cannot be read, or is too large.
         """
+        clips = [m for m in media if isinstance(m, Video)]
+        as_files = {id(clip) for clip in clips if self._goes_whole(clip, params)}
+        if params.sampling is not None and params.sampling.fps is not None and len(as_files) < len(clips):
+            as_files = set()  # the rate would be taken of the frames that were read here, too
+        return [self._sent(m, params, as_file=id(m) in as_files) for m in media]
+
+    def _goes_whole(self, clip: Video, params: GenerationParams) -> bool:
+        in_window = (clip.start_s, clip.end_s) != (None, None)
+        is_said = is_sayable(params.sampling) and (self._to_valley or not in_window)
+        return self.send_video == "file" and is_said and not _is_folder(clip.source)
+
+    def _sent(self, medium: Image | Video, params: GenerationParams, *, as_file: bool) -> SentMedium:
         if isinstance(medium, Image):
             return self._image(medium, params)
-        whole = self.send_video == "file" and is_sayable(params.sampling) and not _is_folder(medium.source)
-        in_window = (medium.start_s, medium.end_s) != (None, None)
-        if whole and (self._takes_windows or not in_window):
-            return self._whole(medium, params)
-        return self._read(medium, params)
+        return self._whole(medium, params) if as_file else self._read(medium, params)
 
     def forget(self, sent: Sequence[SentMedium]) -> bool:
         """Forget the uploads that were named in a request; give whether there were any."""
@@ -141,7 +149,10 @@ class MediaSender:
             ]
         else:
             together = ",".join(base64.b64encode(data).decode() for data, _ in pictures)
-            parts = [{"type": "video_url", "video_url": {"url": f"data:video/jpeg;base64,{together}"}}]
+            said: dict[str, Any] = {"url": f"data:video/jpeg;base64,{together}"}
+            if self._to_valley:
+                said["timestamps_s"] = times_s
+            parts = [{"type": "video_url", "video_url": said}]
         return SentMedium((*parts, *_subtitles(video)), use)
 
     def _frames(self, medium: Image | Video, params: GenerationParams) -> Frames:

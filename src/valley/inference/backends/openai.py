@@ -120,7 +120,7 @@ class OpenAIBackend:
     def stream(self, conversation: Conversation, params: GenerationParams) -> Generator[Piece, None, None]:
         """Yield the answer; see `Backend.stream`."""
         started_s = time.perf_counter()
-        sent = [self._sender.sent(medium, params) for medium in conversation.media]
+        sent = self._sender.sent(conversation.media, params)
         prepared_s, first_s = time.perf_counter(), None
         reply = Reply()
         try:
@@ -194,7 +194,7 @@ class OpenAIBackend:
             except RefusedError as error:
                 if error.status == 404 and not is_again and self._sender.forget(sent):
                     is_again = True  # the server has deleted an upload: it gets another
-                    sent = [self._sender.sent(medium, params) for medium in conversation.media]
+                    sent = self._sender.sent(conversation.media, params)
                 elif error.status not in _OTHERWISE:
                     raise
                 elif not self._writer.gives_way(error, body):
