@@ -197,7 +197,8 @@ def test_a_second_signal_ends_at_once():
         until(lambda: answers(f"{url}/health/ready"))
         body = words(stream=True, max_tokens=ENDLESS)
         with httpx.stream("POST", f"{url}/v1/chat/completions", json=body, timeout=60) as stream:
-            next(stream.iter_lines())
+            lines = stream.iter_lines()  # an iterator that nobody holds closes the connection
+            next(lines)
             process.send_signal(signal.SIGINT)
             until(lambda: httpx.get(f"{url}/health/ready").status_code == 503)
             assert process.poll() is None
