@@ -8,11 +8,8 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -20,54 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from PIL import Image
 
 from contracts.http_contract import CHECKS, Contract
+from on_vllm.serving_vllm import POOLINGS
 from valley.inference.backends.transformers import TransformersBackend
-from valley.model.composing_valley import compose
 from valley.video.decoding import read_frames
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("vllm", reason="needs vLLM: make test-vllm")
 
-POOLINGS = {
-    "mean": {},
-    "importance": {},
-    "transformer": {"num_heads": 4, "feed_forward_dim": 64, "max_positions": 16},
-    "chunk": {"frames_per_chunk": 3},
-    "none": {},
-}
 NUM_TOKENS = 24
-START_S = 400  # an engine's start on a busy machine
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory, tiny_parts):
-    """Makes checkpoints: a function of the pooling's name that gives model, processor and folder."""
-
-    def make(pooling: str) -> tuple[Any, Any, Path]:
-        tokenizer = tiny_parts.tokenizer()
-        torch.manual_seed(2)
-        # vLLM's attention on a CPU takes heads of 32 and more.
-        words = tiny_parts.llm(len(tokenizer), num_attention_heads=2, num_key_value_heads=1)
-        model, processor = compose(
-            tiny_parts.tower(),
-            words,
-            tokenizer,
-            temporal_pooling=pooling,
-            temporal_pooling_config=POOLINGS[pooling],
-            frame_times=pooling in ("mean", "chunk"),
-        )
-        with torch.no_grad():  # learned poolings begin as the mean: make each its own
-            for parameter in model.model.temporal_pooling.parameters():
-                parameter.add_(0.3 * torch.randn(parameter.shape))
-        folder = tmp_path_factory.mktemp(pooling)
-        model.save_pretrained(folder)
-        processor.save_pretrained(folder)
-        return model, processor, folder
-
-    return make
 
 
 def _data_url(path: Path, kind: str) -> str:
@@ -142,58 +102,6 @@ def test_greedy_tokens_are_those_of_generate(
     told = json.loads(done.stdout.splitlines()[-1])
     for (ours, _), answer in zip(chats, told, strict=True):
         assert answer["said"] == _greedy(model, processor, ours)
-
-
-@pytest.fixture(scope="module")
-def server(served, tmp_path_factory):
-    """A server of the plug-in: model, processor, and the address of its API."""
-    model, processor, folder = served("chunk")
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    log = tmp_path_factory.mktemp("log") / "server.log"
-    settings = {
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "OMP_NUM_THREADS": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-        "DO_NOT_TRACK": "1",
-        "HF_HUB_OFFLINE": "1",
-    }
-    options = {
-        "--dtype": "float32",
-        "--max-model-len": "1024",
-        "--max-num-seqs": "16",
-        "--max-num-batched-tokens": "1024",
-        "--limit-mm-per-prompt": '{"image": 2, "video": 2}',
-        "--media-io-kwargs": '{"video": {"max_duration": 60}}',
-    }
-    flags = [
-        "--enforce-eager",
-        "--trust-request-mm-kwargs",
-        *(word for pair in options.items() for word in pair),
-    ]
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder)]
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            [*command, "--served-model-name", "m", "--host", "127.0.0.1", "--port", str(port), *flags],
-            env={**os.environ, **settings},
-            stdout=out,
-            stderr=out,
-        )
-    address = f"http://127.0.0.1:{port}"
-    until = time.monotonic() + START_S
-    while True:
-        try:
-            urllib.request.urlopen(f"{address}/health", timeout=5).close()
-            break
-        except OSError:
-            assert process.poll() is None, log.read_text()[-3000:]
-            assert time.monotonic() < until, log.read_text()[-3000:]
-            time.sleep(0.5)
-    yield model, processor, address
-    process.terminate()
-    process.wait(60)
 
 
 def _ask(address: str, chat: list, **settings: Any) -> tuple[int, dict]:
