@@ -81,6 +81,21 @@ def test_what_is_the_same_or_not_known_is_no_difference(other: AnswerRecord) -> 
     assert compare(*runs(other)).is_equal
 
 
+def test_other_weights_behind_a_server_are_named() -> None:
+    one, other = runs(ANSWER)
+    about = [
+        {
+            "engine": {
+                "engine": "openai",
+                "server_identity": {"weights": [digest], "processor": {"long": "x" * 80}},
+            }
+        }
+        for digest in ("1c", "2d")
+    ]
+    found = compare(replace(one, about=about[0]), replace(other, about=about[1]))
+    assert found.notes == ("engine server_identity weights: ['1c'] / ['2d']",)
+
+
 def test_the_command_says_it_with_its_exit_code(
     told: Any,
     questions: Callable[[Sequence[dict[str, Any]]], Path],

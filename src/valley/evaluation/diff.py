@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -153,10 +153,19 @@ _VIEWS: dict[str, Callable[[AnswerRecord], Any]] = {
 def _notes(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     found: list[str] = []
     for part in ("engine", "sampling", "packages", "hardware"):
-        mine, theirs = (dict(about.get(part) or {}) for about in (one, other))
+        mine, theirs = (dict(_facts(about.get(part) or {})) for about in (one, other))
         differing = (n for n in dict.fromkeys([*mine, *theirs]) if mine.get(n) != theirs.get(n))
         found += [f"{part} {n}: {_short(mine.get(n))} / {_short(theirs.get(n))}" for n in differing]
     return found
+
+
+def _facts(told: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Give every fact; what a server says of itself, one by one."""
+    for name, value in told.items():
+        if name == "server_identity" and isinstance(value, Mapping):
+            yield from ((f"{name} {inner}", one) for inner, one in _facts(value))
+        else:
+            yield name, value
 
 
 def _short(value: Any) -> str:  # noqa: ANN401

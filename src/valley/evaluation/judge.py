@@ -140,6 +140,9 @@ def revision_of(identity: Mapping[str, Any]) -> str:
     weights = identity.get("weights")
     if weights:
         return _hash(weights)[:_REVISION_DIGITS]
+    behind = identity.get("server_identity")
+    if behind:
+        return revision_of(behind)
     said = identity.get("revision") or identity.get("server_version") or "unknown"
     return re.sub(r"[^\w.+-]+", "-", str(said))
 

@@ -17,6 +17,7 @@ from valley.serving.answers import AnswerForm, sampling_record
 from valley.serving.asking import ChatRequest
 from valley.serving.bodies import parse_json
 from valley.serving.errors import RequestError
+from valley.serving.identity import LISTED_WITHIN_S
 from valley.serving.media import StoredFile
 from valley.serving.multipart import Upload
 from valley.serving.reading import chunks
@@ -66,18 +67,19 @@ class Routes:
         return _GONE if whole is None else JSONResponse(whole)
 
     async def models(self, request: Request) -> Response:
-        """List the model, with what it takes."""
+        """List the model, with what it takes; "identity" is null while its weights are still being read."""
         del request
-        return JSONResponse({"object": "list", "data": [self._model()]})
+        model = self._model() | {"identity": await self._service.identity(within_s=LISTED_WITHIN_S)}
+        return JSONResponse({"object": "list", "data": [model]})
 
     async def model(self, request: Request) -> Response:
-        """Describe the model."""
+        """Describe the model; this waits until its weights are read, so that "identity" tells their hash."""
         model = self._model()
         if request.path_params["model"] != model["id"]:
             raise RequestError(
                 f"there is no such model here; there is {model['id']!r}", status=404, code="model_not_found"
             )
-        return JSONResponse(model)
+        return JSONResponse(model | {"identity": await self._service.identity()})
 
     async def upload(self, request: Request) -> Response:
         """Take a picture or clip, to be named by its id in later requests."""

@@ -6,11 +6,12 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from valley.inference.backend import Backend
 from valley.serving.chat import Chat, shutting_down
 from valley.serving.errors import RequestError
+from valley.serving.identity import Identity
 from valley.serving.limits import ServeSettings
 from valley.serving.memory import give_back_now_and_then
 from valley.serving.metrics import Metrics
@@ -40,6 +41,7 @@ class Service:
         self._open_backend = open_backend
         self._backend: Backend | None = None
         self._chat: Chat | None = None
+        self._identity: Identity | None = None
         self._tidying: asyncio.Task[None] | None = None
 
     @property
@@ -63,6 +65,10 @@ class Service:
             words = "the model cannot be loaded" if self.failure else "the model is being loaded"
             raise RequestError(words, status=503, code="not_ready", retry_after_s=5)
         return self._chat
+
+    async def identity(self, *, within_s: float | None = None) -> dict[str, Any] | None:
+        """Say what decides the answers; None before the model is loaded, and see `Identity.told`."""
+        return None if self._identity is None else await self._identity.told(within_s=within_s)
 
     def limits(self) -> dict[str, int | float]:
         """Give the limits that a client can meet."""
@@ -108,6 +114,7 @@ class Service:
         if self.stopping:
             self._backend.close()
             return
+        self._identity = Identity(self._backend.identity)
         self._chat = Chat(self._backend, self.gate, self.settings, self.metrics)
         self.metrics.watch_caches(self._backend)
 

@@ -13,6 +13,7 @@ _PARTS = ("engine", "sampling", "generation", "judge", "benchmarks", "packages",
 _SHOWN = (
     *("engine engine", "engine model", "engine weights", "engine dtype", "engine device", "engine base_url"),
     *("engine chat_template", "engine revision", "engine server_version", "judge name", "judge revision"),
+    *("engine server_identity weights", "engine server_identity dtype", "engine server_identity device"),
 )
 _SHOWN_PARTS = ("sampling", "generation", "benchmarks")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
+from urllib.parse import quote
 
 from valley.errors import BackendError, ConfigError, SamplingError
 from valley.inference.backends._server import Server
@@ -49,6 +50,18 @@ def find_model(server: Server, model: str | None) -> Listed:
     if any(isinstance(c.get("capabilities"), dict) and "media" in c["capabilities"] for c in shown):
         return Listed(name, "valley", fields_)
     return Listed(name, "vllm" if any("max_model_len" in c for c in shown) else "other", fields_)
+
+
+def identity_of(server: Server, listed: Listed) -> dict[str, Any] | None:
+    """Ask `valley serve` who answers there, for which it reads its weights; None where it does not say."""
+    if listed.kind != "valley":
+        return None
+    try:
+        value = server.get(f"models/{quote(listed.model)}")
+    except RefusedError:
+        return None
+    told = value.get("identity") if isinstance(value, dict) else None
+    return told if isinstance(told, dict) else None
 
 
 def version_of(server: Server) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from valley.conversation import Conversation, Image, Video
 from valley.errors import BackendError, ContextLengthError, DamagedError, MediaError
 from valley.inference.backend import Capabilities, Finish, GenerationParams, MediaUse, Piece, Timing
-from valley.inference.backends._listing import Kind, Listed, find_model, sampling_of, version_of
+from valley.inference.backends._listing import Kind, Listed, find_model, identity_of, sampling_of, version_of
 from valley.inference.backends._reply import Reply
 from valley.inference.backends._request import RequestWriter
 from valley.inference.backends._sending import MediaSender, SendVideo, SentMedium
@@ -69,7 +69,9 @@ class OpenAIBackend:
             send_video=self._sender.send_video,
             structured_output=self.capabilities.structured_output,
         )
+        self._listed = listed
         self._version: str | None = None
+        self._server_identity: dict[str, Any] | None = None
 
     @classmethod
     def connect(
@@ -141,12 +143,14 @@ class OpenAIBackend:
     def identity(self) -> dict[str, Any]:
         """Say what decides the answers, as far as the server tells; see `Backend.identity`."""
         if self._version is None:
+            self._server_identity = identity_of(self._server, self._listed)
             self._version = version_of(self._server)
         return {
             "engine": "openai",
             "model": self.capabilities.model,
             "server": self._server.url,
             "server_version": self._version or None,
+            "server_identity": self._server_identity,
             "send_video": self._sender.send_video,
         }
 
