@@ -149,7 +149,7 @@ def test_100_kilobytes_take_no_time_to_speak_of(name: str) -> None:
         began_s = time.process_time()
         ask(name, turn_of(text), language=language, task="short_caption")
         took_s.append((time.process_time() - began_s, piece, language))
-    assert max(took_s)[0] < 5.0, max(took_s)  # what grows with the square of the length takes minutes
+    assert max(took_s)[0] < 15.0, max(took_s)  # what grows with the square of the length takes minutes
 
 
 # ---------------------------------------------------------------------------------------- what is refused

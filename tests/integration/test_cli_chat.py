@@ -62,7 +62,7 @@ def test_json_has_what_was_promised(chat, tiny_checkpoint):
     assert video["timestamps_s"] == [0.5, 1.5, 2.5]
     assert video["duration_s"] == 3.0
     assert image["kind"] == "image"
-    assert set(answer["usage"]) == {"prompt", "visual", "completion"}
+    assert set(answer["usage"]) == {"prompt", "visual", "completion", "cached"}
 
 
 def test_sampling_follows_temperature_and_seed(chat):

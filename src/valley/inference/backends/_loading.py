@@ -29,7 +29,7 @@ class Loaded:
     name: str
     model: ValleyForConditionalGeneration
     processor: ValleyProcessor
-    places: tuple[ModelPlace, ...]
+    places: tuple[ModelPlace, ...] = ()
 
 
 def load(name_or_path: str, *, dtype: object = None, device: object = None) -> Loaded:
