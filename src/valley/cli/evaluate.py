@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from valley.evaluation.diff import RunDiff
 
 _RUN = "run"
+_MOST_LEVELS, _FIRST_LEVELS = 6, 3
 
 app = typer.Typer(
     cls=group_with_default(_RUN),
@@ -168,6 +169,13 @@ def _line(value: object) -> str:
     return "absent" if value is None else json.dumps(value, ensure_ascii=False)
 
 
+def _few(names: list[str]) -> str:
+    """Name all where they are few, else the first ones: mvbench has a level for each of its twenty tasks."""
+    if len(names) <= _MOST_LEVELS:
+        return ", ".join(names)
+    return ", ".join([*names[:_FIRST_LEVELS], f"... {len(names) - _FIRST_LEVELS} more (--json)"])
+
+
 @app.command("list")
 def list_benchmarks(as_json: AsJson = False) -> None:
     """List the benchmarks: levels, metrics, who scores, and whether data are needed."""
@@ -191,7 +199,7 @@ def list_benchmarks(as_json: AsJson = False) -> None:
     cells = (
         (
             r["name"],
-            ", ".join(r["levels"]),
+            _few(r["levels"]),
             ", ".join(r["metrics"]),
             r["scored_by"],
             "yes" if r["needs_data"] else "no",

@@ -15,7 +15,7 @@ import typer
 
 from valley.cli.opening import open_model
 from valley.cli.options import AnyModel, BaseUrl, Device, Dtype
-from valley.errors import ConfigError
+from valley.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -210,7 +210,10 @@ def _run(
 def _page() -> Any:  # noqa: ANN401
     from valley.ui.app import page_app
 
-    return page_app()
+    try:
+        return page_app()
+    except MissingExtraError as error:  # the extra of the page alone would lack the server
+        raise MissingExtraError(wanted_by="the server", package="starlette", extra="serve") from error
 
 
 @contextmanager

@@ -6,6 +6,7 @@ It holds no state and does no work; `valley serve` mounts it at "/", `valley ui`
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import mimetypes
 from collections.abc import AsyncIterator, Iterable
@@ -87,9 +88,11 @@ def proxy_app(
 
     Raises:
         ConfigError: the base URL is none.
-        MissingExtraError: the web framework is absent.
+        MissingExtraError: the web framework, or what asks the server, is absent.
     """
     page = page_app(model)
+    if importlib.util.find_spec("httpx") is None:
+        raise MissingExtraError(wanted_by="the page", package="httpx", extra="ui")
     from starlette.applications import Starlette
     from starlette.routing import Mount, Route
 

@@ -24,9 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-import httpx
-
-from valley.errors import BackendError, ConfigError, EngineUnavailableError
+from valley.errors import BackendError, ConfigError, EngineUnavailableError, MissingExtraError
 from valley.inference.backends._server_errors import (
     UNAVAILABLE,
     BusyError,
@@ -35,6 +33,11 @@ from valley.inference.backends._server_errors import (
     seconds_of,
     told,
 )
+
+try:
+    import httpx
+except ImportError as error:
+    raise MissingExtraError(wanted_by="asking a server", package="httpx", extra="serve") from error
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _TRIES_OF_A_FAILURE = 3
