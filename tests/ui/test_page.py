@@ -371,6 +371,7 @@ def test_markdown_is_shown_and_nothing_of_it_runs(tmp_path: Path):
 def test_nothing_is_wider_than_the_window(width_px: int, clip_files: Path, tmp_path: Path):
     with opened(tmp_path, width_px=width_px, language="es") as (browser, _):
         assert browser.get("document.documentElement.scrollWidth") <= width_px
+        assert browser.get("document.getElementById('model').clientWidth") > 90  # its name can be read
         browser.write("#file", str(clip_files / "a.mp4"))
         browser.write("#file", str(clip_files / "b.mp4"))
         ask(browser, "echo " + "x" * 300)

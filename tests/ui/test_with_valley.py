@@ -41,6 +41,15 @@ def test_examples_are_answered_offline_in_three_languages(tmp_path: Path):
         assert browser.complaints() == []
 
 
+def test_the_description_fits_a_telephone(tmp_path: Path):
+    with (
+        serve(open_backend("valley-mini"), tmp_path / "spool") as server,
+        Browser(tmp_path / "browser", width_px=360) as browser,
+    ):
+        browser.go(f"{server.url}/docs", until="document.querySelector('table')")
+        assert browser.get("document.documentElement.scrollWidth") <= 360
+
+
 def test_a_recording_a_picture_a_part_and_frames_are_taken(tmp_path: Path, clip_files: Path):
     with (
         serve(open_backend("valley-mini"), tmp_path / "spool", page=page_app()) as server,

@@ -42,7 +42,8 @@ _STYLE = (
     "body{font:1rem/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
     ":root{color-scheme:light dark}"
     "code,pre{font-family:ui-monospace,monospace}pre{overflow:auto;padding:.5rem;border:1px solid #8888}"
-    "td,th{text-align:left;vertical-align:top;padding:.2rem .8rem .2rem 0}"
+    "td,th{text-align:left;vertical-align:top;padding:.2rem .8rem .2rem 0;overflow-wrap:anywhere}"
+    "@media(max-width:40rem){tr,td{display:block;padding:0}tr{margin-bottom:.6rem}}"
 )
 
 
