@@ -41,12 +41,7 @@ def take(url: str, folder: Path, scheme: str, width_px: int, name: str, language
         browser.go(f"{url}/", until="document.body.dataset.ready")
         browser.click("#examples li:nth-child(1) button")
         browser.wait(IDLE.format(1), within_s=60)
-        follow_up = {
-            "en-US": "What color is the circle?",
-            "zh-CN": "圆形是什么颜色的？",
-            "es": "¿De qué forma es el objeto rojo?",
-        }
-        browser.write("#question", follow_up[language])
+        browser.write("#question", FOLLOW_UPS[language])
         browser.press("enter")
         browser.wait(IDLE.format(2), within_s=60)
         browser.wait("document.querySelectorAll('#strip canvas').length >= 4")
