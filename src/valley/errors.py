@@ -95,4 +95,14 @@ class DecodeTimeoutError(MediaError):
 
 
 class SamplingError(ValleyError):
-    """A request for frames contradicts itself or the clip (a window outside it, fps and times together)."""
+    """A request for frames contradicts itself or the clip (a window outside it, fps and times together).
+
+    Attributes:
+        reason: what was found.
+        source: path or description of the clip, where the request is about one.
+    """
+
+    def __init__(self, reason: str, *, source: str | None = None) -> None:
+        super().__init__(reason if source is None else f"{source}: {reason}")
+        self.reason = reason
+        self.source = source

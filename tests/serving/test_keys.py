@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
+import json
+from contextlib import suppress
 
 import httpx
 import openai
 import pytest
 
-from serving.serving_kit import about, data_url, serve, video, words
+from serving.serving_kit import DEADLINE_S, about, data_url, serve, video, words
 from valley.errors import ConfigError
 from valley.serving.errors import RequestError
 from valley.serving.keys import Keys
@@ -40,6 +43,35 @@ def test_only_keys_open(server):
         assert httpx.get(server.url + path, headers=bearer(ANN)).status_code == 200
     for path in ("/health/live", "/health/ready", "/health", "/docs", "/openapi.json"):
         assert httpx.get(server.url + path).status_code == 200
+
+
+def test_a_refusal_is_heard_by_who_is_still_sending(server):
+    body, wrong = b"x" * 20_000_000, bearer("wrong")
+    response = httpx.post(f"{server.base_url}/chat/completions", content=body, headers=wrong)
+    assert response.status_code == 401
+    assert response.json()["error"]["code"] == "invalid_api_key"
+    # This client, unlike httpx, reads nothing before all is sent.
+    stubborn = http.client.HTTPConnection("127.0.0.1", server.running.port, timeout=DEADLINE_S)
+    elsewhere = {"host": "elsewhere.example", **wrong}
+    for headers, status, code in ((wrong, 401, "invalid_api_key"), (elsewhere, 403, "host_header")):
+        stubborn.request("POST", "/v1/files", body, headers)
+        answer = stubborn.getresponse()
+        assert (answer.status, json.load(answer)["error"]["code"]) == (status, code)
+    stubborn.close()
+
+
+def test_what_never_ends_is_not_heard_out(server):
+    num_sent = 0
+
+    def endless():
+        nonlocal num_sent
+        while num_sent < 2000:
+            num_sent += 1
+            yield b"x" * 50_000
+
+    with suppress(httpx.HTTPError):
+        httpx.post(f"{server.base_url}/chat/completions", content=endless(), headers=bearer("wrong"))
+    assert num_sent < 1000
 
 
 def test_files_belong_to_the_key_that_brought_them(server, clip_files):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import socket
 
 import httpx
@@ -9,7 +11,13 @@ import openai
 import pytest
 
 from serving.serving_kit import Counting, about, data_url, serve, video, words
-from valley.errors import BackendError, ContextLengthError, EngineUnavailableError
+from valley.errors import (
+    BackendError,
+    ContextLengthError,
+    EngineUnavailableError,
+    MediaError,
+    SamplingError,
+)
 from valley.serving.answers import ErrorAnswer
 
 
@@ -143,6 +151,11 @@ def test_a_body_that_is_too_large_is_not_read_to_its_end(server):
     assert num_sent < 1000
     declared = httpx.post(f"{server.base_url}/chat/completions", content=b"x" * 300_001)
     assert refused(declared, 413).code == "body_too_large"
+    stubborn = http.client.HTTPConnection("127.0.0.1", server.running.port, timeout=60)
+    stubborn.request("POST", "/v1/chat/completions", b"x" * 20_000_000)  # reads nothing before all is sent
+    answer = stubborn.getresponse()
+    assert (answer.status, json.load(answer)["error"]["code"]) == (413, "body_too_large")
+    stubborn.close()
 
 
 def test_a_body_that_never_comes_ends(engine, tmp_path):
@@ -166,7 +179,38 @@ def test_a_clip_that_cannot_be_read_is_refused_before_any_word(server, clip_file
 
 def test_a_window_outside_the_clip_is_refused(server, clip_files):
     part = video(data_url(clip_files / "a.mp4"), start=100)
-    assert "outside the clip" in refused(server.post({"messages": about(part)})).message
+    error = refused(server.post({"messages": about(part)}))
+    assert error.message == "start_s 100 lies outside the clip, which ends at 3.000 s"
+    assert error.code == "sampling"
+
+
+@pytest.mark.parametrize(
+    ("failure", "says"),
+    [
+        (SamplingError("too late", source="/srv/spool/a.mp4"), "too late"),
+        (MediaError("/srv/a.mp4", "is cut", "fetch it again"), "is cut; fetch it again"),
+        (MediaError("a", "cannot open '/srv/spool/_/1c/000000.jpg'"), "cannot open 'the file'"),
+        (
+            BackendError("no file:///srv/x/y.mp4, and no ~/z/w or C:\\z\\w"),
+            "no the file, and no the file or the file",
+        ),
+        (
+            EngineUnavailableError("http://gpu:8000/v1: no server answers (in time); is it running?"),
+            "the server behind this one: no server answers (in time); is it running?",
+        ),
+        (
+            BackendError("and/or 3/4 of <s> and </s>: try 1/2, / or //"),
+            "and/or 3/4 of <s> and </s>: try 1/2, / or //",
+        ),
+    ],
+)
+def test_no_error_tells_where_things_lie(server, engine, failure, says):
+    engine.failure = failure
+    try:
+        response = server.post(words())
+        assert refused(response, response.status_code).message == says
+    finally:
+        engine.failure = None
 
 
 def test_frames_of_all_media_have_one_bound(engine, tmp_path, clip_files):

@@ -142,7 +142,7 @@ class MediaReader:
             try:
                 times = sampled_times(medium.source, self.wish(medium, sampling))
             except SamplingError as error:
-                raise SamplingError(f"{_name(medium.source)}: {error}") from error
+                raise SamplingError(error.reason, source=_name(medium.source)) from error
         blank = np.zeros((len(times.shown_at_s), 1, 1, 3), np.uint8)
         frames = Frames(blank, times.shown_at_s, end_s=times.end_s)
         if isinstance(medium, Image):
@@ -181,7 +181,7 @@ def _read(
         frames = read_frames(medium.source, wish, isolated=isolated, on_damage=on_damage, limits=limits)
         return _read_video(key, medium, frames)
     except SamplingError as error:
-        raise SamplingError(f"{_name(medium.source)}: {error}") from error
+        raise SamplingError(error.reason, source=_name(medium.source)) from error
 
 
 def _read_image(key: Hashable, image: Image, limits: DecodeLimits | None, *, isolated: bool) -> SeenMedium:

@@ -18,8 +18,10 @@ from valley.serving.errors import RequestError
 from valley.serving.keys import Keys
 from valley.serving.service import Service
 
-_PASSED_OVER_BYTES = 4 * 2**20
-_PASSED_OVER_S = 1.0
+# A connection that is closed while its client still sends is reset, and the refusal with it. Half of the
+# largest request that is taken unless told otherwise is passed over: nothing of it is kept.
+_PASSED_OVER_BYTES = 32 * 2**20
+_PASSED_OVER_S = 2.0
 
 access_log = logging.getLogger("valley.serving.access")
 

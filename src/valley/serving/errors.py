@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from valley.errors import (
@@ -20,6 +21,8 @@ from valley.errors import (
     ValleyError,
 )
 
+_ADDRESS = re.compile(r"https?://[^\s'\"()]+[^\s'\"().,:;]")
+_PATH = re.compile(r"(file:)?(?<![\w.<])([A-Za-z]:\\|\\\\|~?/+)[^\s'\":;,()/\\]+[/\\][^\s'\":;,()]*")
 _TYPES = {
     401: "authentication_error",
     403: "permission_error",
@@ -91,9 +94,15 @@ def refusal(error: ValleyError, *, param: str | None = None) -> RequestError:
     """Give the refusal that an error of the floors below becomes."""
     if isinstance(error, RequestError):
         return error
-    if isinstance(error, MediaError):  # the path is the server's own: it tells a client nothing
+    status, code = next(((s, c) for kind, s, c in _KINDS if isinstance(error, kind)), (400, "invalid"))
+    return RequestError(words_for_client(error), status=status, code=code, param=param)
+
+
+def words_for_client(error: ValleyError) -> str:
+    """Say what is wrong, and nothing of where things lie here: no path, no address behind this server."""
+    if isinstance(error, MediaError):
         words = error.reason + (f"; {error.cure}" if error.cure else "")
     else:
-        words = str(error)
-    status, code = next(((s, c) for kind, s, c in _KINDS if isinstance(error, kind)), (400, "invalid"))
-    return RequestError(words, status=status, code=code, param=param)
+        words = error.reason if isinstance(error, SamplingError) else str(error)
+    # What libraries and other servers say may name a place, too.
+    return _PATH.sub("the file", _ADDRESS.sub("the server behind this one", words))
