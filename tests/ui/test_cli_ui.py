@@ -29,6 +29,7 @@ def _ui(*arguments: str, **environment: str):
     [
         (("--model", "no-such-model"), "no such model"),
         (("--base-url", "nonsense"), "want a base URL such as http://127.0.0.1:8000/v1, got 'nonsense'"),
+        (("--api-key-env", "NO_KEY_HERE"), "give its --base-url too"),
         (("--base-url", "http://a/v1", "--host", "0.0.0.0"), "say --insecure if they may"),
         (("--base-url", "http://a/v1", "--api-key-env", "NO_KEY_HERE"), "the variable is not set"),
     ],

@@ -53,6 +53,8 @@ def ui(
     --base-url a model is served here, as `valley serve` does, which has more options.
     """
     if base_url is None:
+        if api_key_env is not None:
+            raise ConfigError("--api-key-env names the key of a server: give its --base-url too")
         from valley.cli.serve import serve
 
         serve(model, host=host, port=port, allowed_host=allowed_host, insecure=insecure)
