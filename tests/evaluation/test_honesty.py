@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from valley.evaluation.benchmark import Metric
 from valley.evaluation.honesty import language_consistency, yes_bias
 from valley.evaluation.metrics import bootstrap_interval, wilson_interval
 from valley.evaluation.records import AnswerRecord
-from valley.evaluation.report import leaf_of, make_report
+from valley.evaluation.report import as_table, draw_report, leaf_of, make_report
 from valley.evaluation.yes_no import LANGUAGES, verdict_of
 
 SENTENCES = {
@@ -124,6 +126,32 @@ def test_an_interval_holds_the_truth_as_often_as_it_says() -> None:
 def test_where_all_clips_are_alike_the_interval_still_has_a_width() -> None:
     leaf = leaf_of([1.0] * 20, [str(n // 2) for n in range(20)])
     assert leaf["interval"] == list(wilson_interval([1.0] * 10))
+
+
+def test_where_clips_agree_on_values_between_no_interval_is_told() -> None:
+    clips = [str(n) for n in range(6)]
+    assert leaf_of([0.3] * 6, clips, is_right_or_wrong=False)["interval"] is None
+    assert leaf_of([0.1 + 0.2, 0.3, 0.3], clips[:3], is_right_or_wrong=False)["interval"] is None
+    assert leaf_of([4.0] * 6, clips, is_share=False) == {"score": 4.0, "count": 6, "interval": None}
+    low, high = leaf_of([0.2, 0.3, 0.4], clips[:3], is_right_or_wrong=False)["interval"]
+    assert 20 <= low < high <= 40
+
+
+def test_an_overlap_of_words_gets_no_interval_of_counts(tmp_path: Path) -> None:
+    def told(task: str, number: int, value: float) -> AnswerRecord:
+        name = f"{task}{number}"
+        return AnswerRecord("", "b", name, clip=name, task=task, language="en", scores={"rouge_l": value})
+
+    zeros = [told("hard", n, 0.0) for n in range(4)]
+    report = make_report([*zeros, *(told("soft", n, n / 10) for n in range(4))], Metric("rouge_l"))
+    assert report["tasks"]["hard"]["interval"] is None  # Wilson's would say 0 to 49
+    assert report["tasks"]["soft"]["interval"] is not None
+    rows = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in as_table(report).splitlines()[2:4]}
+    assert [cell.strip() for cell in rows["hard"]] == ["0.0", "0.0", "", "4"]
+    draw_report(report, tmp_path / "scores.png", title="")
+    assert (tmp_path / "scores.png").stat().st_size > 0
+    right_or_wrong = make_report([*zeros, told("soft", 0, 1.0)], Metric("rouge_l"))
+    assert right_or_wrong["tasks"]["hard"]["interval"] == list(wilson_interval([0.0] * 4))
 
 
 def test_a_metric_that_is_no_share_keeps_its_unit() -> None:

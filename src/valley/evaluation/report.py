@@ -11,6 +11,8 @@ from valley.evaluation.benchmark import Metric
 from valley.evaluation.metrics import bootstrap_interval, cluster_means, percent, wilson_interval
 from valley.evaluation.records import AnswerRecord
 
+_SAME_MEAN = 1e-9  # what rounding makes of equal means
+
 
 def make_report(answers: Sequence[AnswerRecord], metric: Metric | None = None) -> dict[str, Any]:
     """Group the values of one metric.
@@ -23,10 +25,11 @@ def make_report(answers: Sequence[AnswerRecord], metric: Metric | None = None) -
         `overall`, `tasks`, `languages`, `task_languages` and `tags` of the normal questions, and the same
         under the name of each control ("blind"); `refused_own` and `refused_real`, how often the model said
         that it does not know such footage, of the normal questions and of those about recorded videos.
-        Every leaf is {"score": percent or mean, "count": n, "interval": [low, high]}.
+        Every leaf is {"score": percent or mean, "count": n, "interval": [low, high]}; see `leaf_of`.
     """
-    tables = _Tables(metric or Metric(headline_of(answers)))
-    counted = [a for a in answers if tables.metric.name in a.scores]
+    metric = metric or Metric(headline_of(answers))
+    counted = [a for a in answers if metric.name in a.scores]
+    tables = _Tables(metric, is_right_or_wrong=all(a.scores[metric.name] in (0, 1) for a in counted))
     normal = [a for a in counted if a.variant == "normal"]
     controls = sorted({a.variant for a in counted} - {"normal", "real"})
     real = [a for a in answers if a.variant == "real"]
@@ -53,27 +56,46 @@ def cluster_of(answer: AnswerRecord) -> str:
     return answer.clip or answer.id
 
 
-def leaf_of(values: Sequence[float], clusters: Sequence[str], *, is_share: bool = True) -> dict[str, Any]:
-    """Make a leaf of values and of what they belong to: a share in percent, or a mean in its own unit."""
+def leaf_of(
+    values: Sequence[float],
+    clusters: Sequence[str],
+    *,
+    is_share: bool = True,
+    is_right_or_wrong: bool = True,
+) -> dict[str, Any]:
+    """Make a leaf of values and of what they belong to: a share in percent, or a mean in its own unit.
+
+    The interval is a bootstrap over clusters. Where all of them have the same mean, that has no width: then
+    it is Wilson's for values that are right or wrong, and None for others, of which it cannot be told.
+    """
     if not values:
         return {"score": None, "count": 0, "interval": None}
-    if not is_share:
-        low, high = bootstrap_interval(values, clusters)
-        score = round(sum(values) / len(values), 3)
-        return {"score": score, "count": len(values), "interval": [round(low, 3), round(high, 3)]}
+    interval = _interval(values, clusters, is_counted=is_share and is_right_or_wrong)
+    if is_share:
+        bounds = interval and [round(100 * bound, 1) for bound in interval]
+        return {"score": percent(values), "count": len(values), "interval": bounds}
+    score = round(sum(values) / len(values), 3)
+    return {"score": score, "count": len(values), "interval": interval and [round(b, 3) for b in interval]}
+
+
+def _interval(
+    values: Sequence[float], clusters: Sequence[str], *, is_counted: bool
+) -> tuple[float, float] | None:
     means = cluster_means(values, clusters)
-    if len(set(means)) == 1:  # a bootstrap of equal values has no width
-        interval = list(wilson_interval(means))
-    else:
-        interval = [round(100 * bound, 1) for bound in bootstrap_interval(values, clusters)]
-    return {"score": percent(values), "count": len(values), "interval": interval}
+    if max(means) - min(means) > _SAME_MEAN:
+        return bootstrap_interval(values, clusters)
+    if not is_counted:
+        return None
+    low, high = wilson_interval(means)
+    return low / 100, high / 100
 
 
 class _Tables:
     """The tables of one metric."""
 
-    def __init__(self, metric: Metric) -> None:
+    def __init__(self, metric: Metric, *, is_right_or_wrong: bool) -> None:
         self.metric = metric
+        self._is_right_or_wrong = is_right_or_wrong
 
     def groups(self, answers: Sequence[AnswerRecord]) -> dict[str, Any]:
         tags = sorted({t for a in answers for t in a.tags})
@@ -90,7 +112,12 @@ class _Tables:
 
     def leaf(self, answers: Sequence[AnswerRecord]) -> dict[str, Any]:
         values = [float(a.scores[self.metric.name]) for a in answers]
-        return leaf_of(values, [cluster_of(a) for a in answers], is_share=self.metric.is_share)
+        return leaf_of(
+            values,
+            [cluster_of(a) for a in answers],
+            is_share=self.metric.is_share,
+            is_right_or_wrong=self._is_right_or_wrong,
+        )
 
     def split(self, answers: Sequence[AnswerRecord], name: Callable[[AnswerRecord], str]) -> dict[str, Any]:
         groups: dict[str, list[AnswerRecord]] = {}
@@ -136,8 +163,8 @@ def _score(leaf: Mapping[str, Any] | None) -> str:
 
 
 def _summary(leaf: Mapping[str, Any]) -> list[str]:
-    low, high = leaf["interval"] or (0, 0)
-    return [_score(leaf), f"{low:.0f}-{high:.0f}", str(leaf["count"])]
+    bounds = "" if leaf["interval"] is None else "{:.0f}-{:.0f}".format(*leaf["interval"])
+    return [_score(leaf), bounds, str(leaf["count"])]
 
 
 def check_can_draw(path: Path) -> None:
@@ -174,8 +201,9 @@ def draw_report(report: Mapping[str, Any], path: Path, *, title: str) -> None:
     for label, leaves, shift, color in series:
         known = [(place, leaves[task]) for place, task in enumerate(tasks) if task in leaves]
         scores = [leaf["score"] for _, leaf in known]
-        below = [leaf["score"] - leaf["interval"][0] for _, leaf in known]
-        above = [leaf["interval"][1] - leaf["score"] for _, leaf in known]
+        bounds = [leaf["interval"] or (leaf["score"], leaf["score"]) for _, leaf in known]
+        below = [score - low for score, (low, _) in zip(scores, bounds, strict=True)]
+        above = [high - score for score, (_, high) in zip(scores, bounds, strict=True)]
         places = [place + shift for place, _ in known]
         error = [[max(0, b) for b in below], [max(0, a) for a in above]]
         axes.bar(places, scores, 0.38, yerr=error, capsize=3, color=color, label=label)
