@@ -34,6 +34,8 @@ def page_of(out: Path, *folders: Path, num_samples: int = 0) -> Page:
 
 
 def cell(leaf: Mapping[str, Any], digits: int) -> str:
+    if leaf["interval"] is None:  # all clips have the same score
+        return f"{leaf['score']:.{digits}f}"
     low, high = leaf["interval"]
     return f"{leaf['score']:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
