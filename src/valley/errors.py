@@ -32,10 +32,11 @@ class ConversationError(ValleyError):
 
 
 class MissingExtraError(ValleyError):
-    """An optional dependency is absent; the message carries the pip line."""
+    """An optional dependency is absent; the message carries the pip line, or two where either will do."""
 
-    def __init__(self, *, wanted_by: str, package: str, extra: str) -> None:
-        super().__init__(f"{wanted_by} needs {package}: pip install 'valley-vl[{extra}]'")
+    def __init__(self, *, wanted_by: str, package: str, extra: str, or_extra: str | None = None) -> None:
+        lines = [f"pip install 'valley-vl[{name}]'" for name in (extra, or_extra) if name is not None]
+        super().__init__(f"{wanted_by} needs {package}: {' or '.join(lines)}")
 
 
 class MediaError(ValleyError):

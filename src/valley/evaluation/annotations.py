@@ -211,7 +211,7 @@ def _read_parquet(path: Path) -> list[dict[str, Any]]:
         import pyarrow as pa
         import pyarrow.parquet as parquet
     except ModuleNotFoundError as error:
-        raise MissingExtraError(wanted_by=f"reading {path.name}", package="pyarrow", extra="data") from error
+        raise MissingExtraError(wanted_by=f"reading {path.name}", package="pyarrow", extra="eval") from error
     try:
         return parquet.read_table(path).to_pylist()
     except pa.ArrowException as error:
