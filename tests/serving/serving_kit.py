@@ -106,13 +106,7 @@ class Counting:
         self._lock = threading.Lock()
 
     def _seen(self, medium, params):
-        return self._media.read(
-            medium,
-            sampling=params.sampling,
-            isolated=params.isolated,
-            limits=params.limits,
-            scope=params.cache_scope,
-        )
+        return self._media.shown(medium, params)
 
     def look(self, medium, params):
         return self._seen(medium, params).frames

@@ -15,7 +15,7 @@ import numpy as np
 
 from valley.conversation import Image, Video
 from valley.errors import SamplingError, ValleyError
-from valley.inference.backend import MediaUse
+from valley.inference.backend import GenerationParams, MediaUse
 from valley.inference.work_cache import WorkCache
 from valley.video.decoding import read_frames, read_image
 from valley.video.frames import Frames
@@ -70,6 +70,17 @@ class MediaReader:
         self._decodes = threading.Semaphore(max_decodes or os.cpu_count() or 1)
         self._running: dict[Hashable, Future[SeenMedium | None]] = {}
         self._lock = threading.Lock()
+
+    def shown(self, medium: Image | Video, params: GenerationParams) -> SeenMedium:
+        """Give the frames that a request is shown of a medium; see `read`."""
+        return self.read(
+            medium,
+            sampling=params.sampling,
+            isolated=params.isolated,
+            on_damage=params.on_damage,
+            limits=params.limits,
+            scope=params.cache_scope,
+        )
 
     def read(
         self,

@@ -30,7 +30,6 @@ from valley.inference.backends._server import Server
 from valley.inference.backends._server_errors import RefusedError
 from valley.inference.media import MediaReader
 from valley.inference.options import sampling_from
-from valley.video.frames import Frames
 from valley.video.sampling import FrameSampling
 from valley.video.subtitles import as_prompt, read_subtitles
 
@@ -119,7 +118,7 @@ class MediaSender:
         if self.send_video == "file":
             url, file_id = self._url(image.source, "image/png")
         else:
-            url, file_id = _data_url(*_encoded(self._frames(image, params).pixels[0])), None
+            url, file_id = _data_url(*_encoded(self._reader.shown(image, params).frames.pixels[0])), None
         return SentMedium(({"type": "image_url", "image_url": {"url": url}},), use, file_id=file_id)
 
     def _whole(self, video: Video, params: GenerationParams) -> SentMedium:
@@ -133,7 +132,7 @@ class MediaSender:
         return SentMedium((part, *_subtitles(video)), use, is_file=True, file_id=file_id)
 
     def _read(self, video: Video, params: GenerationParams) -> SentMedium:
-        frames = self._frames(video, params)
+        frames = self._reader.shown(video, params).frames
         times_s = tuple(round(float(t), 6) for t in frames.shown_at_s)
         duration_s = float(frames.end_s if frames.end_s is not None else times_s[-1])
         use = MediaUse(_name(video.source), "video", round(duration_s, 6), times_s, frames.missing_s)
@@ -154,16 +153,6 @@ class MediaSender:
                 said["timestamps_s"] = times_s
             parts = [{"type": "video_url", "video_url": said}]
         return SentMedium((*parts, *_subtitles(video)), use)
-
-    def _frames(self, medium: Image | Video, params: GenerationParams) -> Frames:
-        return self._reader.read(
-            medium,
-            sampling=params.sampling,
-            isolated=params.isolated,
-            on_damage=params.on_damage,
-            limits=params.limits,
-            scope=params.cache_scope,
-        ).frames
 
     def _url(self, source: str | Path | bytes, kind: str) -> tuple[str, str | None]:
         """Give a data URL, or twice the id that the server gave the file."""

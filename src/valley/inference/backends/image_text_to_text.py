@@ -29,7 +29,7 @@ from valley.inference.backends._family_prompting import FamilyPrompt, build_fami
 from valley.inference.backends._next_token import NextToken
 from valley.inference.backends._together import Row, Together
 from valley.inference.detokenizing import Detokenizer
-from valley.inference.media import DEFAULT_CACHE_BYTES, MediaReader, SeenMedium
+from valley.inference.media import DEFAULT_CACHE_BYTES, MediaReader
 from valley.inference.resolving import ModelPlace
 from valley.inference.weights import weights_of
 from valley.inference.work_cache import WorkCache
@@ -122,7 +122,7 @@ class ImageTextToTextBackend:
 
     def look(self, medium: Image | Video, params: GenerationParams) -> Frames:
         """Give the frames that the model is shown of a medium."""
-        return self._seen(medium, params).frames
+        return self._media.shown(medium, params).frames
 
     def stream(self, conversation: Conversation, params: GenerationParams) -> Generator[Piece, None, None]:
         """Yield the answer; see `Backend.stream`."""
@@ -198,19 +198,9 @@ class ImageTextToTextBackend:
         return build_family_prompt(
             self.processor,
             conversation,
-            [self._seen(m, params) for m in conversation.media],
+            [self._media.shown(m, params) for m in conversation.media],
             visual_ids=self._visual_ids,
             name=name,
-        )
-
-    def _seen(self, medium: Image | Video, params: GenerationParams) -> SeenMedium:
-        return self._media.read(
-            medium,
-            sampling=params.sampling,
-            isolated=params.isolated,
-            on_damage=params.on_damage,
-            limits=params.limits,
-            scope=params.cache_scope,
         )
 
     def _room(self, prompt: FamilyPrompt, params: GenerationParams) -> int:

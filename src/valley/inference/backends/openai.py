@@ -110,14 +110,7 @@ class OpenAIBackend:
 
     def look(self, medium: Image | Video, params: GenerationParams) -> Frames:
         """Give the frames that the model is shown of a medium, read here."""
-        return self._reader.read(
-            medium,
-            sampling=params.sampling,
-            isolated=params.isolated,
-            on_damage=params.on_damage,
-            limits=params.limits,
-            scope=params.cache_scope,
-        ).frames
+        return self._reader.shown(medium, params).frames
 
     def stream(self, conversation: Conversation, params: GenerationParams) -> Generator[Piece, None, None]:
         """Yield the answer; see `Backend.stream`."""

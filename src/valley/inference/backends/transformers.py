@@ -28,7 +28,7 @@ from valley.inference.backends._next_token import NextToken
 from valley.inference.backends._row import Ended, Row, RowMedium
 from valley.inference.backends._seeing import Seeing
 from valley.inference.detokenizing import Detokenizer
-from valley.inference.media import MediaReader, SeenMedium
+from valley.inference.media import MediaReader
 from valley.inference.planning import cure_for
 from valley.inference.prefix import PrefixStore
 from valley.inference.prompting import BuiltPrompt, build_prompt
@@ -122,12 +122,12 @@ class TransformersBackend:
 
     def look(self, medium: Image | Video, params: GenerationParams) -> Frames:
         """Give the frames that the model is shown of a medium."""
-        return self._seen(medium, params).frames
+        return self._media.shown(medium, params).frames
 
     def stream(self, conversation: Conversation, params: GenerationParams) -> Generator[Piece, None, None]:
         """Yield the answer; see `Backend.stream`."""
         started_s = time.perf_counter()
-        seen = [self._seen(m, params) for m in conversation.media]
+        seen = [self._media.shown(m, params) for m in conversation.media]
         prompt = build_prompt(self.processor, conversation, seen, answer_language=params.answer_language)
         row = self._row(prompt, params)
         prepared_s = time.perf_counter()
@@ -165,16 +165,6 @@ class TransformersBackend:
     def cache_stats(self) -> CacheStats:
         """Count what was kept, and what that saved; see `CacheStats`."""
         return self._cache.stats()
-
-    def _seen(self, medium: Image | Video, params: GenerationParams) -> SeenMedium:
-        return self._media.read(
-            medium,
-            sampling=params.sampling,
-            isolated=params.isolated,
-            on_damage=params.on_damage,
-            limits=params.limits,
-            scope=params.cache_scope,
-        )
 
     def _room(self, prompt: BuiltPrompt, params: GenerationParams) -> int:
         """Count the tokens the answer may have.
