@@ -16,9 +16,10 @@ from valley.errors import BackendError, EngineUnavailableError
 from valley.inference.backends._batch import Batch, Group
 from valley.inference.backends._row import Row, RowMedium
 
-# Tokens of new prompts between two steps of the rows that run. On the machines tried, 512 tokens of a prompt
-# cost about as much time as a few steps of eight rows, so that nobody's words stop for long; fewer
-# would read the weights again and again for the sake of few tokens. With nobody running there is no limit.
+# Tokens of new prompts between two steps of the rows that run: for so long their words stop. On one CPU
+# thread 512 tokens take as long as 6 steps of eight rows (valley-mini) or 12 (a Llama of 135M parameters); a
+# token costs as much in a piece of 256, more in one of 64: `python benchmarks/prefill.py`. It was not
+# measured on a GPU, where reading the weights counts for more. With nobody running there is no limit.
 MAX_PREFILL_TOKENS = 512
 # Frames that go through the vision tower at once: eight clips of eight frames. A longer clip goes alone.
 MAX_FRAMES = 64
