@@ -147,13 +147,14 @@ def as_table(report: Mapping[str, Any]) -> str:
     rows.append(last + [_score(report[c]["overall"]) for c in controls])
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    asks_strange_clips = report["refused_real"]["count"] > 0
     refused = [
         f"{_score(report[name])} % of {report[name]['count']} {what}"
         for name, what in (
             ("refused_own", "questions about its own world"),
             ("refused_real", "about real clips"),
         )
-        if report[name]["score"] or (name == "refused_real" and report[name]["count"])
+        if report[name]["score"] or asks_strange_clips
     ]
     return f"{table}\n\nRefused as another world: {', '.join(refused)}." if refused else table
 
