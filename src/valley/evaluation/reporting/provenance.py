@@ -11,7 +11,7 @@ from valley.evaluation.reporting.naming import NamedRun
 
 _PARTS = ("engine", "sampling", "generation", "judge", "benchmarks", "packages", "hardware")
 _SHOWN = (
-    *("engine engine", "engine model", "engine weights", "engine dtype", "engine device", "engine base_url"),
+    *("engine engine", "engine model", "engine weights", "engine dtype", "engine device", "engine server"),
     *("engine chat_template", "engine revision", "engine server_version", "judge name", "judge revision"),
     *("engine server_identity weights", "engine server_identity dtype", "engine server_identity device"),
 )
