@@ -17,7 +17,8 @@ from collections import Counter
 
 from caption_grammar import GRAMMARS, captions
 
-from valley.collection.caption_filter import CaptionSettings, Judged, judge
+from valley.collection.caption_filter import CaptionSettings
+from valley.collection.caption_judging import Judged, judge
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ import pytest
 from caption_grammar import GRAMMARS, captions
 from pydantic import ValidationError
 
-from valley.collection.caption_filter import BATCH, Caption, CaptionSettings, Judged, judge
+from valley.collection.caption_filter import Caption, CaptionSettings
+from valley.collection.caption_judging import BATCH, Judged, judge
 from valley.collection.duplicate_captions import find_duplicates
 from valley.collection.phrases import phrases_of
 from valley.errors import UnknownNameError
@@ -136,7 +137,8 @@ sys.modules["HanTa"] = None
 def no_network(*_, **__):
     raise AssertionError("the network was asked")
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = no_network
-from valley.collection.caption_filter import Caption, CaptionSettings, judge
+from valley.collection.caption_filter import Caption, CaptionSettings
+from valley.collection.caption_judging import judge
 texts = [f"a small red car drives past {n} old houses" for n in ("two", "three", "many", "some")]
 settings = CaptionSettings(near_duplicates="everywhere", balance=True)
 found = list(judge([Caption(t, t) for t in texts], settings))

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from valley.collection.caption_filter import Caption, judge
+from valley.collection.caption_filter import Caption
+from valley.collection.caption_judging import judge
 from valley.collection.config import CollectConfig
 from valley.collection.corpus import RECORD, Shard, Stages, open_stages
 from valley.collection.source import BadItem

@@ -14,7 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from valley.collection.caption_filter import Caption, Judged, judge
+from valley.collection.caption_filter import Caption
+from valley.collection.caption_judging import Judged, judge
 from valley.collection.config import CollectConfig, SplitSettings
 from valley.collection.copying import copy_into
 from valley.collection.corpus import Stages
