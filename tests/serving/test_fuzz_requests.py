@@ -164,7 +164,9 @@ def test_requests(target):
 
 @pytest.mark.slow
 def test_five_thousand_requests(target):
-    assert check_many(target, 5000) >= {200, 400, 403}
+    """Which other refusals come depends on what is drawn; `sound` lets none pass that is not foreseen."""
+    found = check_many(target, 5000)
+    assert {200, 400} <= found <= {200, 400, 403, 404, 413}
 
 
 @pytest.mark.parametrize("num", [60, pytest.param(1000, marks=pytest.mark.slow)])
