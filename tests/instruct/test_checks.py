@@ -143,13 +143,16 @@ SAME_READER = [
 )
 def test_100_kilobytes_take_no_time_to_speak_of(name: str) -> None:
     pieces = {"red circle ": "en", "红色的圆形向右移动，": "zh"}
-    took_s = []
-    for piece, language in pieces.items():
-        text = piece * (100_000 // len(piece))
+
+    def took_s(piece: str, language: str, length: int) -> float:
         began_s = time.process_time()
-        ask(name, turn_of(text), language=language, task="short_caption")
-        took_s.append((time.process_time() - began_s, piece, language))
-    assert max(took_s)[0] < 15.0, max(took_s)  # what grows with the square of the length takes minutes
+        ask(name, turn_of(piece * (length // len(piece))), language=language, task="short_caption")
+        return time.process_time() - began_s
+
+    for piece, language in pieces.items():
+        whole_s = took_s(piece, language, 100_000)  # what grows with the square of the length takes minutes
+        # On a busy machine all is slower; a quarter of the text then takes a quarter, and not a sixteenth.
+        assert whole_s < 5.0 or whole_s < 8 * took_s(piece, language, 25_000), (whole_s, piece, language)
 
 
 # ---------------------------------------------------------------------------------------- what is refused

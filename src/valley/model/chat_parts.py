@@ -44,7 +44,7 @@ def as_messages(conversation: Any) -> list[dict[str, Any]]:  # noqa: ANN401
             raise PromptError(f"want messages with 'role' and 'content', got {message!r:.80}")
         content = message.get("content")
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else list(content or ())
-        messages.append({**message, "content": _joined([_normalised(part) for part in parts])})
+        messages.append({**message, "content": texts_joined([_normalised(part) for part in parts])})
     return messages
 
 
@@ -78,7 +78,7 @@ def _normalised(part: Any) -> dict[str, Any]:  # noqa: ANN401
     return dict(part)
 
 
-def _joined(parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def texts_joined(parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Join neighbouring texts, so that two of them cannot spell a special token together unseen."""
     joined: list[dict[str, Any]] = []
     for part in parts:

@@ -22,6 +22,7 @@ from torch import Tensor
 from valley.conversation import Conversation, Text
 from valley.errors import BackendError
 from valley.inference.media import SeenMedium
+from valley.model.chat_parts import texts_joined
 from valley.video.frames import Frames
 
 TICKS_PER_SECOND = 1000
@@ -160,20 +161,9 @@ def _messages(conversation: Conversation, shown: Sequence[_Shown]) -> list[dict[
         return made + ([{"type": "text", "text": medium.subtitles + "\n"}] if medium.subtitles else [])
 
     return [
-        {"role": m.role, "content": _texts_joined([made for p in m.parts for made in parts(p)])}
+        {"role": m.role, "content": texts_joined([made for p in m.parts for made in parts(p)])}
         for m in conversation.messages
     ]
-
-
-def _texts_joined(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Join neighbouring words into one part, so that no control token can be spelt in two halves."""
-    joined: list[dict[str, Any]] = []
-    for part in parts:
-        if part["type"] == "text" and joined and joined[-1]["type"] == "text":
-            joined[-1] = {"type": "text", "text": joined[-1]["text"] + part["text"]}
-        else:
-            joined.append(part)
-    return joined
 
 
 def _channels_first(frames: Frames) -> Tensor:
