@@ -245,25 +245,18 @@ def take_apart(out: Path) -> Path:
     """Save the embedded model's tower, language model and pooling; its projector is left behind."""
     folder = out / "parts"
     if not (folder / "language" / "config.json").exists():
+        from go_on import as_causal
+
         from valley.inference.backends.transformers import TransformersBackend
         from valley.training.handing_on import save_pooling
 
         backend = TransformersBackend.from_pretrained("valley-mini", device="cpu")
         network: Any = backend.model.model
         network.vision_tower.save_pretrained(folder / "vision")
-        _as_causal(backend.model).save_pretrained(folder / "language")
+        as_causal(backend.model).save_pretrained(folder / "language")
         backend.processor.tokenizer.save_pretrained(folder / "language")
         save_pooling(network.temporal_pooling, folder)
     return folder
-
-
-def _as_causal(model: Any) -> Any:  # noqa: ANN401
-    from transformers import AutoModelForCausalLM
-
-    causal: Any = AutoModelForCausalLM.from_config(model.config.text_config)
-    causal.model.load_state_dict(model.model.language_model.state_dict())
-    causal.lm_head.load_state_dict(model.lm_head.state_dict())
-    return causal
 
 
 def train(out: Path, name: str, recipe: str, *settings: str) -> Path:
