@@ -1,6 +1,7 @@
 """What the server is worth, in one run, over HTTP: many at once, a clip asked about again, a crowd.
 
-    python benchmarks/serve.py [--model valley-mini] [--streams 8] [--clients 200] [--requests 2000] [--json]
+    python benchmarks/serve.py [--model valley-mini] [--streams 8] [--new-tokens 128]
+                               [--clients 200] [--requests 2000] [--json]
     python benchmarks/serve.py --engine vllm [--base-url http://127.0.0.1:8001/v1]
 
 The server is a process of its own. (a) Total tokens a second of streams that come together, beside one after
@@ -364,7 +365,7 @@ def main() -> int:
     )
     parser.add_argument("--model", default="valley-mini")
     parser.add_argument("--streams", type=int, default=8)
-    parser.add_argument("--new-tokens", type=int, default=64)
+    parser.add_argument("--new-tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--requests", type=int, default=2000)
