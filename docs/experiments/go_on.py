@@ -39,15 +39,13 @@ from valley.training.language_pretraining import LESSON_NAME, LanguageLesson
 from valley.training.language_recipe import LanguageConfig
 from valley.training.language_rows import Dialogues
 from valley.training.language_rows import collate as collate_rows
-from valley.training.record import write_json
+from valley.training.precision import wants_bf16
 from valley.training.vision_pretraining import (
-    BICUBIC,
-    PIXEL_MEAN,
-    PIXEL_STD,
     ScenePictures,
     VisionConfig,
     collate,
     normalize,
+    save_pixel_settings,
 )
 
 RECIPES = Path(__file__).parents[2] / "recipes" / "mini"
@@ -62,14 +60,7 @@ def take_apart(checkpoint: str, out: Path, num_scenes: int, num_steps: int) -> N
     vision, language = out / "vision", out / "language"
     vision.mkdir(parents=True, exist_ok=True)
     tower.save_pretrained(vision)
-    size_px = tower.config.image_size
-    pixels = {
-        "size": {"height": size_px, "width": size_px},
-        "resample": BICUBIC,
-        "image_mean": [PIXEL_MEAN] * 3,
-        "image_std": [PIXEL_STD] * 3,
-    }
-    write_json(vision / "preprocessor_config.json", pixels)
+    save_pixel_settings(vision, tower.config.image_size)
     read, see_frame, see_patch = fit_maps(tower, network.multi_modal_projector, num_scenes)
     save_read(read, vision)
 
@@ -177,7 +168,7 @@ def teach_heads(lesson: LanguageLesson, rows: Dialogues, config: LanguageConfig)
     for step, batch in enumerate(loader):
         for group in optimizer.param_groups:
             group["lr"] = 3e-3 * (1 - step / config.max_steps)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=wants_bf16(config.bf16)):
             losses = lesson(batch)
         optimizer.zero_grad()
         torch.stack(list(losses.values())).sum().backward()

@@ -9,6 +9,7 @@ saved as a plain `CLIPVisionModel`.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -228,12 +229,17 @@ def train_vision(
     result = teach(lesson, ScenePictures(config), config, collate=collate, on_event=on_event)
     lesson.tower.save_pretrained(config.output_dir)
     save_read(lesson.heads.numbers, config.output_dir)
+    save_pixel_settings(config.output_dir, config.image_size)
+    finish(config, result, on_event)
+    return result
+
+
+def save_pixel_settings(folder: Path, size_px: int) -> None:
+    """Write beside a tower how pictures are scaled for it."""
     pixels = {
-        "size": {"height": config.image_size, "width": config.image_size},
+        "size": {"height": size_px, "width": size_px},
         "resample": BICUBIC,
         "image_mean": [PIXEL_MEAN] * 3,
         "image_std": [PIXEL_STD] * 3,
     }
-    write_json(config.output_dir / "preprocessor_config.json", pixels)
-    finish(config, result, on_event)
-    return result
+    write_json(folder / "preprocessor_config.json", pixels)
